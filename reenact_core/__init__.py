@@ -1,0 +1,1 @@
+"""Multi-reference face reenactment: encode, warp each reference, fuse, decode. Start at `pipeline`."""

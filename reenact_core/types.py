@@ -1,0 +1,63 @@
+"""The values that travel between the stages.
+
+All are immutable named tuples of tensors. Axes keep their letters everywhere: T driving frames,
+R references, N images of either kind, K keypoints, C channels, D depth, H W height and width; h w a coarser
+height and width. Coordinates follow the Convention block of `geometry`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Faces(NamedTuple):
+    """One tracked face in each of N images."""
+
+    landmarks: Tensor  # [N,478,3] xyz in pixels of the image; z in the same unit, smaller is nearer
+    blendshapes: Tensor  # [N,52] 0..1, order of `tracking.blendshapes.NAMES`
+    rotation: Tensor  # [N,3,3] head coordinates -> camera coordinates; identity looks into the camera
+    score: Tensor  # [N] 0..1, how sure the tracker is that this is a face
+    found: Tensor  # [N] bool; False where nothing was seen (landmarks then are interpolated or zero)
+
+    def at(self, index) -> Faces:
+        """The faces at `index` (slice, list or LongTensor) of the N axis, as a new value."""
+        return Faces(*(field[index] for field in self))
+
+
+class References(NamedTuple):
+    """R images of one person, of any sizes, each with its tracked face."""
+
+    images: tuple[Tensor, ...]  # R x [3,H_r,W_r] in [0,1]
+    masks: tuple[Tensor, ...]  # R x [1,H_r,W_r] in [0,1], 1 = this pixel may be used
+    faces: Faces  # axis R, each in the pixels of its own image
+    strengths: Tensor  # [R] >= 0, the user's weight of each reference
+    labels: tuple[str, ...]  # R names for messages and previews
+
+
+class DrivingMotion(NamedTuple):
+    """What moves, frame by frame, without any of the driving person's appearance."""
+
+    faces: Faces  # axis T, in pixels of `canvas`
+    canvas: tuple[int, int]  # (H, W) of the frames the faces live in
+    frame_rate: Fraction  # frames per second
+    neutral: Faces  # axis 1, the frame that counts as "no expression, resting pose"
+    code: Tensor | None = None  # [T,D] the motion model's own code of each frame, where it has one
+    neutral_code: Tensor | None = None  # [1,D] the same for the neutral frame
+
+    def at(self, index: slice) -> DrivingMotion:
+        """The frames of a slice of the T axis, as a new value."""
+        code = None if self.code is None else self.code[index]
+        return self._replace(faces=self.faces.at(index), code=code)
+
+
+class Evidence(NamedTuple):
+    """What every reference shows of T driving frames: the input of fusion."""
+
+    features: Tensor  # [T,R,C,H,W] warped appearance; RGB in [0,1] where a model fuses images
+    confidence: Tensor  # [T,R,1,h,w] 0..1, 1 = this reference shows this pixel well; (h,w) divides (H,W)
+    distance: Tensor  # [T,R] >= 0, pose and expression distance between driving frame and reference
+    prior: Tensor  # [T,R,1,h,w] >= 0, user strengths times warped masks; multiplies any strategy's weights
+    scores: Tensor | None = None  # [T,R,B,h,w] the model's own fusion logits for B bands, where it has them
