@@ -1,0 +1,40 @@
+"""Stage 5: run the model's decoder once per frame and lay the result into the full picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..fusing import FusedFrames
+from .paste_back import box_mask, paste
+
+
+class DecodedChunk(NamedTuple):
+    """Finished frames [start, stop)."""
+
+    start: int
+    stop: int
+    images: Tensor  # [T,3,H,W] in [0,1] on the output canvas
+    masks: Tensor  # [T,1,H,W] in [0,1], 1 = painted by the model
+    crops: Tensor  # [T,3,size,size] in [0,1], the model's own picture of each box
+
+
+@torch.inference_mode()
+def decode(fused: FusedFrames, feather: float = 0.08) -> Iterator[DecodedChunk]:
+    """Finished frames in order, a chunk at a time.
+
+    Args:
+        feather: width of the soft rim inside each box, as a share of its side, 0..0.5.
+    """
+    warped = fused.warped
+    plate = warped.model.plate(warped.encoded, warped.motion.canvas)
+    mask = box_mask(int(warped.boxes[0, 2]), feather).to(plate)
+    for chunk in fused.chunks():
+        frames = slice(chunk.start, chunk.stop)
+        motion, boxes = warped.motion.at(frames), warped.boxes[frames]
+        crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes)
+        images, masks = paste(plate, crops, boxes, mask)
+        yield DecodedChunk(chunk.start, chunk.stop, images, masks, crops)

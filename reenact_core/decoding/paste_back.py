@@ -1,0 +1,58 @@
+"""Laying square crops back into the full picture without a visible seam."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def box_mask(side: int, feather: float) -> Tensor:
+    """Soft-edged square [1,side,side]: 1 inside, falling to 0 at the rim over `feather` of the side."""
+    from_edge = (torch.arange(side) + 0.5).minimum(side - torch.arange(side) - 0.5)
+    ramp = (from_edge / max(feather * side, 0.5)).clamp(0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return (ramp[:, None] * ramp[None])[None]
+
+
+def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Blend crops into copies of the plate.
+
+    Args:
+        plate: [3,H,W]. crops: [T,3,n,n]. boxes: [T,3] long, may reach beyond the plate. mask: [1,side,side].
+    Returns:
+        images [T,3,H,W] and masks [T,1,H,W]. The rim is soft only where the box ends inside the picture: where it
+        reaches beyond the picture's edge there is nothing to blend with.
+    """
+    height, width = plate.shape[-2:]
+    side = mask.shape[-1]
+    if crops.shape[-1] != side:
+        crops = F.interpolate(crops, size=(side, side), mode="bicubic", align_corners=False).clamp(0, 1)
+    images = plate.expand(len(crops), -1, -1, -1).clone()
+    masks = torch.zeros_like(images[:, :1])
+    for t, (left, top, _) in enumerate(boxes.tolist()):
+        x0, x1, y0, y1 = max(left, 0), min(left + side, width), max(top, 0), min(top + side, height)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        inner = _open_edges(mask, left < 0, left + side > width, top < 0, top + side > height)
+        soft = inner[:, y0 - top : y1 - top, x0 - left : x1 - left]
+        crop = crops[t, :, y0 - top : y1 - top, x0 - left : x1 - left].to(plate)
+        images[t, :, y0:y1, x0:x1].lerp_(crop, soft)
+        masks[t, :, y0:y1, x0:x1] = soft
+    return images, masks
+
+
+def _open_edges(mask: Tensor, left: bool, right: bool, top: bool, bottom: bool) -> Tensor:
+    """The mask with its rim filled in on the sides that lie beyond the picture."""
+    side = mask.shape[-1]
+    column, row = mask[:, side // 2 : side // 2 + 1, :], mask[:, :, side // 2 : side // 2 + 1]
+    half = side // 2
+    if left or right:
+        column = column.clone()
+        column[..., : half if left else 0] = 1
+        column[..., half if right else side :] = 1
+    if top or bottom:
+        row = row.clone()
+        row[:, : half if top else 0] = 1
+        row[:, half if bottom else side :] = 1
+    return column * row

@@ -1,0 +1,112 @@
+"""Stage 4: one strategy combines the references' evidence, frame by frame; smoothing over time beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import geometry
+from .errors import ReenactError
+from .fusion.base import FusionStrategy, apply_prior, match_size
+from .warping import WarpedReferences
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Temporal smoothing of fusion weights, so that references do not flicker in and out.
+
+    `memory` is the share of the previous frame's weights, 0..0.95 (0 = off), per frame at 25 frames per second.
+    """
+
+    memory: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.memory <= 0.95:
+            raise ReenactError(f"Smoothing memory is {self.memory}, but must lie between 0 and 0.95.")
+
+
+class FusedChunk(NamedTuple):
+    """Fusion of frames [start, stop)."""
+
+    start: int
+    stop: int
+    features: Tensor  # [T,C,H,W]
+    weights: Tensor  # [T,R,B,y,x] after prior and smoothing
+    confidence: Tensor  # [T,1,h,w] 0..1, the weighted confidence
+
+
+class FusedFrames(NamedTuple):
+    """The lazy result of `fuse_references`."""
+
+    warped: WarpedReferences
+    strategy: FusionStrategy
+    smoothing: Smoothing
+
+    @torch.inference_mode()
+    def chunks(self) -> Iterator[FusedChunk]:
+        """Fused frames in order, a chunk at a time."""
+        previous: Tensor | None = None
+        boxes = self.warped.boxes
+        for start, stop in self.warped.spans():
+            evidence = self.warped.evidence(start, stop)
+            weights = apply_prior(self.strategy.weights(evidence), evidence.prior)
+            if self.smoothing.memory > 0:
+                lead = boxes[start - 1 : start] if start else boxes[:1]
+                weights = self._smooth(weights, previous, torch.cat([lead, boxes[start:stop]]))
+            previous = weights[-1]
+            features = self.strategy.fuse(evidence, weights)
+            share = weights.mean(2, keepdim=True)
+            if share.shape[-2:] != (1, 1):
+                share = F.adaptive_avg_pool2d(share.flatten(0, 1), evidence.confidence.shape[-2:])
+                share = share.unflatten(0, weights.shape[:2])
+            confidence = (evidence.confidence * share).sum(1)
+            yield FusedChunk(start, stop, features, weights, confidence)
+
+    def _smooth(self, weights: Tensor, previous: Tensor | None, boxes: Tensor) -> Tensor:
+        """Recursive average over frames; the previous weights follow the box when it moves."""
+        memory = self.smoothing.memory ** (25 / float(self.warped.motion.frame_rate))
+        smoothed = []
+        for t in range(len(weights)):
+            if previous is None:
+                previous = weights[t]
+            else:
+                previous = memory * _follow(previous, boxes[t], boxes[t + 1]) + (1 - memory) * weights[t]
+            smoothed.append(previous)
+        return torch.stack(smoothed)
+
+
+def _follow(weights: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Weights [R,B,y,x] over box `old`, read at the places of box `new` (edges repeat)."""
+    if weights.shape[-2:] == (1, 1) or torch.equal(old, new):
+        return weights
+    unit = geometry.pixel_grid(*weights.shape[-2:]) / torch.tensor([weights.shape[-1], weights.shape[-2]])
+    place = (unit * new[2] + new[:2] - old[:2]) / old[2] * 2 - 1
+    return geometry.sample(weights, place.expand(len(weights), -1, -1, -1).to(weights.device))
+
+
+def fuse_references(
+    warped: WarpedReferences, strategy: FusionStrategy, smoothing: Smoothing | None = None
+) -> FusedFrames:
+    """Combine the references with one strategy. Nothing is computed until the frames are asked for."""
+    return FusedFrames(warped, strategy, smoothing or Smoothing())
+
+
+PALETTE = (
+    (0.90, 0.35, 0.25), (0.25, 0.55, 0.90), (0.35, 0.75, 0.35), (0.95, 0.75, 0.20),
+    (0.60, 0.40, 0.80), (0.20, 0.75, 0.75), (0.90, 0.50, 0.75), (0.55, 0.45, 0.30),
+)  # fmt: skip
+
+
+def attribution(weights: Tensor, size: int) -> Tensor:
+    """Which reference each pixel came from, as a picture [T,3,size,size] in [0,1].
+
+    Weights [T,R,B,y,x] mix the references' colours; with more than eight references the colours repeat.
+    """
+    colours = torch.tensor([PALETTE[r % len(PALETTE)] for r in range(weights.shape[1])]).to(weights)
+    picture = torch.einsum("trhw,rc->tchw", weights.mean(2), colours)
+    return match_size(picture[:, None], picture.new_empty(1, 1, 1, size, size))[:, 0].expand(-1, -1, size, size)

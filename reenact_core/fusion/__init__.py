@@ -1,0 +1,10 @@
+"""Fusion strategies, one file each. Every module of this folder is imported, so a new file is all it takes."""
+
+from pkgutil import iter_modules
+
+__all__ = [module.name for module in iter_modules(__path__)]
+
+from . import *  # noqa: E402, F403
+from .base import FusionStrategy, strategy_class, strategy_names  # noqa: E402
+
+__all__ += ["FusionStrategy", "strategy_class", "strategy_names"]

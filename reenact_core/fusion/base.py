@@ -1,0 +1,106 @@
+"""The interface of a fusion strategy and the registry that finds every strategy file by itself.
+
+A strategy is a frozen dataclass in a file of its own in this folder. Its fields are its hyper-parameters; the
+`metadata` that `parameter` writes gives their range and tooltip, from which command-line flags, node widgets and
+docs are made. It answers one question: which share of each pixel comes from which reference?
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ReenactError
+from ..types import Evidence
+
+_registry: dict[str, type[FusionStrategy]] = {}
+
+
+def parameter(default: float, low: float, high: float, tooltip: str, step: float = 0.01) -> Any:
+    """A numeric hyper-parameter with its range and the sentence users read about it."""
+    return field(default=default, metadata={"min": low, "max": high, "step": step, "tooltip": tooltip})
+
+
+@dataclass(frozen=True)
+class FusionStrategy(ABC):
+    """Decides how the evidence of R references is combined."""
+
+    name: ClassVar[str]  # unique, lower case; what users type
+    summary: ClassVar[str]  # one sentence for help texts
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _registry[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, low, high = getattr(self, item.name), item.metadata["min"], item.metadata["max"]
+            if not low <= value <= high:
+                raise ReenactError(
+                    f"{self.name}: {item.name} is {value}, but must lie between {low} and {high}. "
+                    f"{item.metadata['tooltip']}"
+                )
+
+    @abstractmethod
+    def weights(self, evidence: Evidence) -> Tensor:
+        """Share of each reference: [T,R,B,y,x], >= 0, sum over R 1.
+
+        B is 1, or C where every channel chooses for itself; (y, x) is (h, w), (H, W), or (1, 1) for whole frames.
+        """
+
+    def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
+        """Fused features [T,C,H,W], here the weighted sum; `weights` are this strategy's, after the user's prior
+        and temporal smoothing."""
+        return (evidence.features * match_size(weights, evidence.features)).sum(1)
+
+
+def softmax_over_references(logits: Tensor, temperature: float) -> Tensor:
+    """Softmax over axis 1 in float32, so that half precision cannot overflow at low temperatures."""
+    return (logits.float() / temperature).softmax(1).to(logits.dtype)
+
+
+def match_size(weights: Tensor, features: Tensor) -> Tensor:
+    """Weights [T,R,B,h,w] resized to the features' [T,R,B,H,W]. Bilinear resizing keeps a sum of 1."""
+    size = features.shape[-2:]
+    if weights.shape[-2:] == size or weights.shape[-2:] == (1, 1):
+        return weights
+    resized = F.interpolate(weights.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
+    return resized.unflatten(0, weights.shape[:2])
+
+
+def apply_prior(weights: Tensor, prior: Tensor) -> Tensor:
+    """The strategy's weights times the user's prior, again a partition of unity.
+
+    Where the prior rules out every reference that the strategy chose, the prior alone decides; where it rules out
+    all of them the strategy's weights stay, because a pixel must come from somewhere.
+    """
+    size = torch.broadcast_shapes(weights.shape[-2:], prior.shape[-2:])
+    if weights.shape[-2:] != prior.shape[-2:] and (1, 1) not in (weights.shape[-2:], prior.shape[-2:]):
+        prior, size = match_size(prior, weights), weights.shape[-2:]
+    weights, prior = weights.expand(*weights.shape[:3], *size), prior.expand(*prior.shape[:3], *size)
+    combined = weights * prior
+    total = combined.sum(1, keepdim=True)
+    alone = prior.sum(1, keepdim=True)
+    fallback = torch.where(alone > 1e-6, prior / alone.clamp_min(1e-6), weights)
+    return torch.where(total > 1e-6, combined / total.clamp_min(1e-6), fallback)
+
+
+def strategy_names() -> list[str]:
+    """Names of all strategies, sorted."""
+    return sorted(_registry)
+
+
+def strategy_class(name: str) -> type[FusionStrategy]:
+    """The strategy called `name`.
+
+    Raises:
+        ReenactError: there is none of that name.
+    """
+    if name not in _registry:
+        raise ReenactError(f"There is no fusion strategy {name!r}. Choose one of: {', '.join(strategy_names())}.")
+    return _registry[name]

@@ -1,0 +1,159 @@
+"""Coordinates, rigid fits and the rasterised mesh.
+
+Convention (used everywhere, stated only here)
+----------------------------------------------
+Pixel coordinates: x right, y down, z away from the camera; (0, 0) is the top-left *corner* of the image, so the
+centre of row i, column j is (j + 0.5, i + 0.5). z has the unit of x; smaller is nearer.
+Normalised coordinates: x_n = 2 x / W - 1, y_n = 2 y / H - 1, so that -1 and 1 are the image's edges. This is
+`grid_sample` with `align_corners=False`.
+Warps are backward: a deformation [.., H, W, 2] says for every output pixel where in the input to look.
+Affine maps [.., 2, 3] and [.., 3, 4] act on column vectors with a 1 appended.
+Rigid fits and inverses run in float32 on the CPU: they are tiny, and not every device has an SVD.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pixel_grid(height: int, width: int) -> Tensor:
+    """Centres of the pixels of a height x width image as [height,width,2] xy in pixels."""
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    return torch.stack([x, y], dim=-1)
+
+
+def normalise(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixel coordinates [..,2] of an image of `size` (H, W) to normalised ones."""
+    return points * points.new_tensor([2 / size[1], 2 / size[0]]) - 1
+
+
+def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
+    """Affine maps [..,D,D+1] on points [..,P,D]; leading axes broadcast."""
+    return points @ affine[..., :-1].transpose(-1, -2) + affine[..., -1].unsqueeze(-2)
+
+
+def compose_affine(second: Tensor, first: Tensor) -> Tensor:
+    """The affine map [..,D,D+1] that does `first`, then `second`."""
+    linear = second[..., :-1] @ first[..., :-1]
+    offset = second[..., :-1] @ first[..., -1:] + second[..., -1:]
+    return torch.cat([linear, offset], dim=-1)
+
+
+def invert_affine(affine: Tensor) -> Tensor:
+    """Inverse of affine maps [..,D,D+1]."""
+    linear = torch.linalg.inv(affine[..., :-1].float())
+    return torch.cat([linear, -linear @ affine[..., -1:].float()], dim=-1)
+
+
+def fit_similarity(source: Tensor, destination: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Least-squares rotation, uniform scale and translation that take source to destination.
+
+    Args:
+        source, destination: [B,P,D] points, D = 2 or 3.
+        weights: [P] non-negative, or None for equal weights.
+    Returns:
+        [B,D,D+1] affine maps. Source: Umeyama 1991, "Least-squares estimation of transformation parameters".
+    """
+    source, destination = source.float(), destination.float()
+    share = source.new_ones(source.shape[1]) if weights is None else weights.to(source)
+    share = (share / share.sum())[:, None]
+    centre_s = (source * share).sum(1, keepdim=True)
+    centre_d = (destination * share).sum(1, keepdim=True)
+    offset_s, offset_d = source - centre_s, destination - centre_d
+    u, singular, vt = torch.linalg.svd((offset_d * share).transpose(1, 2) @ offset_s)
+    signs = torch.ones_like(singular)
+    signs[:, -1] = torch.sign(torch.linalg.det(u @ vt))  # a reflection is not a rotation
+    rotation = u @ torch.diag_embed(signs) @ vt
+    scale = (singular * signs).sum(1) / (offset_s.square() * share).sum((1, 2)).clamp_min(1e-12)
+    linear = scale[:, None, None] * rotation
+    translation = centre_d.transpose(1, 2) - linear @ centre_s.transpose(1, 2)
+    return torch.cat([linear, translation], dim=-1)
+
+
+def split_similarity(affine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale [B], rotation [B,D,D] and translation [B,D] of similarity maps [B,D,D+1]."""
+    scale = torch.linalg.det(affine[..., :-1]).abs().pow(1 / affine.shape[-2])
+    return scale, affine[..., :-1] / scale[:, None, None], affine[..., -1]
+
+
+def join_similarity(scale: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+    """The inverse of `split_similarity`: [B,D,D+1]."""
+    return torch.cat([scale[:, None, None] * rotation, translation[..., None]], dim=-1)
+
+
+def sample(images: Tensor, deformation: Tensor, padding: str = "border") -> Tensor:
+    """Bilinear look-up of images [B,C,H,W] at deformation [B,h,w,2] (normalised xy): [B,C,h,w]."""
+    return F.grid_sample(images, deformation.to(images), mode="bilinear", padding_mode=padding, align_corners=False)
+
+
+def triangle_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Unit normals [N,F,3] of a mesh [N,V,3], [F,3]; the sign follows the triangles' winding."""
+    a, b, c = (vertices[:, triangles[:, i]] for i in range(3))
+    return F.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-9)
+
+
+def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Which triangle is seen at every pixel centre of a size x size image, by z-buffer.
+
+    Every triangle is tested against the pixels of its own bounding box only, all triangles and images at once;
+    the nearest one wins a pixel through an integer minimum over (depth, triangle).
+
+    Args:
+        vertices: [N,V,3] xyz in pixels of that image.
+        triangles: [F,3] long.
+    Returns:
+        triangle [N,size,size] long, -1 where nothing is seen, and barycentric [N,size,size,3] float, 0 there.
+    """
+    count, faces = vertices.shape[0], triangles.shape[0]
+    corners = vertices[:, triangles]  # [N,F,3,3]
+    first = (corners[..., :2].amin(2) - 0.5).ceil()  # [N,F,2] first pixel centre inside the box
+    last = (corners[..., :2].amax(2) - 0.5).floor()
+    first, last = first.clamp(0, size), last.clamp(-1, size - 1)
+    reach = int((last - first).amax().clamp_min(0)) + 1
+    step = torch.stack(torch.meshgrid(torch.arange(reach), torch.arange(reach), indexing="xy"), -1).reshape(-1, 2)
+    pixel = first[:, :, None] + step  # [N,F,reach^2,2]
+    weights = _barycentric(pixel + 0.5, corners[:, :, None, :, :2])  # [N,F,reach^2,3]
+    inside = (weights >= -1e-6).all(-1) & (pixel <= last[:, :, None]).all(-1)
+    depth = (weights * corners[:, :, None, :, 2]).sum(-1)
+    low, high = vertices[..., 2].amin(), vertices[..., 2].amax()
+    level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
+    key = level * faces + torch.arange(faces)[:, None]
+    cell = (pixel[..., 1] * size + pixel[..., 0]).long() + torch.arange(count)[:, None, None] * size * size
+    nothing = torch.iinfo(torch.int64).max
+    buffer = torch.full((count * size * size,), nothing)
+    buffer = buffer.scatter_reduce(0, cell[inside], key[inside], "amin")
+    seen = (buffer != nothing).reshape(count, size, size)
+    triangle = torch.where(seen, buffer.reshape(count, size, size) % faces, -1)
+    chosen = corners.flatten(0, 1)[triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]
+    barycentric = _barycentric(pixel_grid(size, size).expand(count, -1, -1, -1), chosen[..., :2])
+    return triangle, barycentric * seen[..., None]
+
+
+def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
+    """Barycentric coordinates [..,3] of points [..,2] in triangles [..,3,2]."""
+    a, b, c = corners.unbind(-2)
+    ab, ac, ap = b - a, c - a, points - a
+    area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
+    area = torch.where(area.abs() < 1e-9, torch.full_like(area, 1e-9), area)
+    v = (ap[..., 0] * ac[..., 1] - ap[..., 1] * ac[..., 0]) / area
+    w = (ab[..., 0] * ap[..., 1] - ab[..., 1] * ap[..., 0]) / area
+    return torch.stack([1 - v - w, v, w], dim=-1)
+
+
+def fill_outwards(values: Tensor, known: Tensor) -> Tensor:
+    """Smooth extension of a map into the region where it is unknown, by a pull-push pyramid.
+
+    Args:
+        values: [B,C,H,W]; known: [B,1,H,W] in [0,1], 1 where `values` holds.
+    Returns:
+        [B,C,H,W], equal to `values` where known is 1. Source: Gortler et al. 1996, "The Lumigraph", section 3.4.
+    """
+    if min(values.shape[-2:]) <= 1:
+        return values
+    share = F.avg_pool2d(known, 2, ceil_mode=True)
+    coarse = F.avg_pool2d(values * known, 2, ceil_mode=True) / share.clamp_min(1e-6)
+    coarse = fill_outwards(coarse, (share * 4).clamp(0, 1))
+    coarse = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
+    return values * known + coarse * (1 - known)

@@ -1,0 +1,76 @@
+"""Stage 2: driving frames become DrivingMotion. The frames themselves are not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from .errors import FaceError, ReenactError, VideoError
+from .motion_models.base import MotionModel
+from .references import most_neutral
+from .tracking import FaceTracker, smooth_faces
+from .types import DrivingMotion, Faces
+
+
+def encode_motion(
+    chunks: Iterable[Tensor],
+    frame_rate: Fraction,
+    tracker: FaceTracker,
+    model: MotionModel | None = None,
+    face_index: int | None = None,
+    neutral: int | None = None,
+    smooth: bool = True,
+) -> DrivingMotion:
+    """Track the driving face through a stream of frames.
+
+    Args:
+        chunks: tensors [n,3,H,W] in [0,1], consecutive frames of one size; consumed once, never held.
+        frame_rate: frames per second.
+        model: the motion model, if it has a motion code of its own to compute from the frames.
+        face_index: which face to follow where there are several; None follows the largest.
+        neutral: index of the resting frame; None chooses the most neutral one.
+        smooth: remove tracker jitter and fill gaps.
+    Raises:
+        VideoError: no frames. FaceError: no frame shows a face. ReenactError: `neutral` is out of range.
+    """
+    canvas: list[tuple[int, int]] = []
+    codes: list[Tensor] = []
+    recent: list[Tensor] = []
+
+    def watched() -> Iterable[Tensor]:
+        for chunk in chunks:
+            canvas.append((chunk.shape[-2], chunk.shape[-1]))
+            recent[:] = [chunk]
+            yield chunk
+
+    parts: list[Faces] = []
+    for faces in tracker.track_video(watched(), face_index=face_index):
+        parts.append(faces)
+        code = model.encode_driving(recent[0], faces) if model is not None else None
+        if code is not None:
+            codes.append(code)
+    if not parts:
+        raise VideoError("The driving video has no frames. Give a video or folder with at least one frame.")
+    faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))
+    if not faces.found.any():
+        raise FaceError(
+            f"No face was found in any of the {len(faces.found)} driving frames. Use a video in which the face "
+            "is visible and at least about 40 pixels wide."
+        )
+    if neutral is not None and not 0 <= neutral < len(faces.found):
+        raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
+    if smooth:
+        faces = smooth_faces(faces, float(frame_rate))
+    resting = most_neutral(faces) if neutral is None else neutral
+    code = torch.cat(codes) if codes else None
+    return DrivingMotion(
+        faces=faces,
+        canvas=canvas[0],
+        frame_rate=frame_rate,
+        neutral=faces.at([resting]),
+        code=code,
+        neutral_code=None if code is None else code[[resting]],
+    )

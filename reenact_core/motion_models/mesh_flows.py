@@ -1,0 +1,194 @@
+"""Candidate backward flows of the face-mesh model and what geometry knows about each pixel.
+
+Six candidates per driving pixel, each an absolute position in the reference. They take the place of the sparse
+motions of the first-order motion model (https://arxiv.org/abs/2003.00196, section 3.1): geometry from a tracker
+instead of learned keypoints.
+
+0 background: the still scene, aligned once per reference
+1-3 head: the rigid head transform for a pixel at the depth of the face, of the ears, of the back of the head
+4 mesh: the landmark mesh's own flow, irises included, extended smoothly beyond the face
+5 torso: a damped head translation
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import geometry
+from ..tracking import canonical_mesh
+from ..types import Faces
+
+BACKGROUND, HEAD, MESH, TORSO = 0, slice(1, 4), 4, 5
+COUNT = 6
+HEAD_DEPTHS = (0.0, 0.35, 0.8)  # behind the face's mean depth, in face heights
+TORSO_DAMPING = 0.4
+MESH_POINTS = 468
+# Brows' upper ends, nose bridge, eye corners, temples, cheek bones: points that expressions hardly move.
+RIGID = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 70, 300, 105, 334, 1, 2)
+FOREHEAD, CHIN = 10, 152
+# (iris centre, its rim points, the corners and lids that bound the eye's opening)
+EYES = ((468, (469, 470, 471, 472), (33, 133, 159, 145)), (473, (474, 475, 476, 477), (362, 263, 386, 374)))
+
+
+class Flows(NamedTuple):
+    """Geometry of T driving frames against R references on a G x G grid over each frame's box."""
+
+    positions: Tensor  # [T,R,COUNT,G,G,2] xy in pixels of the reference, one per candidate
+    inside: Tensor  # [T,1,G,G] 1 where the face mesh covers the driving pixel
+    residual: Tensor  # [T,R,1,G,G] how far mesh and rigid flow differ, in face heights; 0 = same expression here
+    facing: Tensor  # [T,R,1,G,G] cosine of the reference's view of the skin seen here; <= 0 is turned away
+    normals: Tensor  # [T,3,G,G] skin normals in the driving frame
+    head: Tensor  # [T,2,G,G] xy in head coordinates (face heights, origin at the face's centre, roll undone)
+    angle: Tensor  # [T,R] degrees between the two head rotations
+    turn: Tensor  # [T,R,3] axis-angle of the rotation from driving to reference head, radians
+
+
+def face_height(landmarks: Tensor) -> Tensor:
+    """Distance forehead to chin in pixels, in 3-D so that nodding does not shorten it: [N]."""
+    return (landmarks[:, FOREHEAD] - landmarks[:, CHIN]).norm(dim=-1).clamp_min(1e-3)
+
+
+def vertex_normals(landmarks: Tensor) -> Tensor:
+    """Unit normals [N,468,3] of the face mesh; z < 0 looks at the camera."""
+    _, triangles = canonical_mesh()
+    flat = geometry.triangle_normals(landmarks[:, :MESH_POINTS], triangles)  # [N,F,3]
+    normals = torch.zeros(len(landmarks), MESH_POINTS, 3)
+    for corner in range(3):
+        normals.index_add_(1, triangles[:, corner], flat)
+    normals = F.normalize(normals, dim=-1)
+    # The canonical mesh winds either way; a visible face looks at the camera on average.
+    return normals * torch.where(normals[..., 2:].mean(1, keepdim=True) > 0, -1.0, 1.0)
+
+
+def compute_flows(
+    driving: Faces, reference: Faces, background: Tensor, boxes: Tensor, grid: int, facing: Tensor
+) -> Flows:
+    """All candidates and pixel-wise facts.
+
+    Args:
+        driving: axis T, canvas pixels. reference: axis R, pixels of each reference.
+        background: [R,2,3] affine maps from canvas to reference pixels.
+        boxes: [T,3] left, top, side on the canvas. grid: G.
+        facing: [R,468] cosine of each reference's view of each vertex (0 or less where hidden).
+    """
+    frames, count = len(driving.score), len(reference.score)
+    points = _box_points(boxes, grid)  # [T,G*G,2] canvas pixels
+    height = face_height(driving.landmarks)
+
+    # Rigid head transform for every pair, driving -> reference.
+    source = driving.landmarks[:, RIGID].repeat_interleave(count, 0)
+    rigid = geometry.fit_similarity(source, reference.landmarks[:, RIGID].repeat(frames, 1, 1))
+    scale, rotation, _ = geometry.split_similarity(rigid)
+    centre = driving.landmarks[:, :MESH_POINTS].mean(1)  # [T,3]
+    depths = centre[:, 2:] + height[:, None] * torch.tensor(HEAD_DEPTHS)  # [T,3]
+    head = _rigid_positions(rigid.unflatten(0, (frames, count)), points, depths)  # [T,R,3,G*G,2]
+
+    # Everything that lives on vertices is rasterised in one weighted look-up.
+    moved = reference.landmarks[None, :, :MESH_POINTS, :2] - driving.landmarks[:, None, :MESH_POINTS, :2]
+    rigidly = geometry.apply_affine(rigid, driving.landmarks[:, :MESH_POINTS].repeat_interleave(count, 0))
+    residual = rigidly.unflatten(0, (frames, count))[..., :2] - reference.landmarks[None, :, :MESH_POINTS, :2]
+    residual = residual.norm(dim=-1, keepdim=True) / face_height(reference.landmarks)[None, :, None, None]
+    seen = facing[None, :, :, None].expand(frames, -1, -1, -1)
+    per_pair = torch.cat([moved, residual, seen], -1).permute(0, 2, 1, 3).flatten(2)  # [T,468,R*4]
+    attributes = torch.cat([per_pair, vertex_normals(driving.landmarks)], -1)
+    inside, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid)
+    maps = geometry.fill_outwards(maps, inside)  # beyond the face the nearest skin's values continue
+    pairs = maps[:, : count * 4].unflatten(1, (count, 4))  # [T,R,4,G,G]
+    mesh = points[:, None] + pairs[:, :, :2].flatten(3).transpose(2, 3)
+    mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, points, inside)
+
+    still = geometry.apply_affine(background, points[:, None])  # [T,R,G*G,2]
+    anchor = geometry.apply_affine(background, centre[:, None, None, :2]).squeeze(2)  # [T,R,2]
+    drift = TORSO_DAMPING * (reference.landmarks[None, :, :MESH_POINTS, :2].mean(2) - anchor)
+    torso = still + drift[:, :, None]
+
+    positions = torch.cat([still[:, :, None], head, mesh[:, :, None], torso[:, :, None]], 2)
+    turn = _axis_angle(rotation).unflatten(0, (frames, count))
+    return Flows(
+        positions=positions.unflatten(3, (grid, grid)),
+        inside=inside,
+        residual=pairs[:, :, 2:3],
+        facing=pairs[:, :, 3:4],
+        normals=maps[:, count * 4 :] * inside,
+        head=_head_coordinates(driving, points, height, grid),
+        angle=torch.rad2deg(turn.norm(dim=-1)),
+        turn=turn,
+    )
+
+
+def _box_points(boxes: Tensor, grid: int) -> Tensor:
+    """Canvas positions [T,grid*grid,2] of the cell centres of a grid over each box."""
+    unit = (geometry.pixel_grid(grid, grid) / grid).flatten(0, 1)
+    return boxes[:, None, :2] + unit * boxes[:, None, 2:]
+
+
+def _rigid_positions(rigid: Tensor, points: Tensor, depths: Tensor) -> Tensor:
+    """Where rigid maps [T,R,3,4] take points [T,P,2] at depths [T,D]: [T,R,D,P,2]."""
+    plane = torch.einsum("tpk,trjk->trpj", points, rigid[..., :2, :2])
+    shift = rigid[..., None, :2, 2] * depths[:, None, :, None] + rigid[..., None, :2, 3]  # [T,R,D,2]
+    return plane[:, :, None] + shift[..., None, :]
+
+
+def _rasterise_attributes(landmarks: Tensor, attributes: Tensor, boxes: Tensor, grid: int) -> tuple[Tensor, Tensor]:
+    """Vertex attributes [T,468,A] drawn on the grid: coverage [T,1,G,G] and maps [T,A,G,G] (0 outside)."""
+    frames, vertices = landmarks.shape[0], MESH_POINTS
+    _, triangles = canonical_mesh()
+    local = landmarks[:, :vertices].clone()
+    local[..., :2] = (local[..., :2] - boxes[:, None, :2]) / boxes[:, None, 2:] * grid
+    triangle, weights = geometry.rasterise(local, triangles, grid)
+    index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * vertices
+    maps = F.embedding_bag(
+        index.flatten(0, 2), attributes.flatten(0, 1).contiguous(), mode="sum",
+        per_sample_weights=weights.flatten(0, 2),
+    )
+    maps = maps.unflatten(0, (frames, grid, grid)).permute(0, 3, 1, 2)
+    return (triangle >= 0).float()[:, None], maps
+
+
+def _iris_shift(driving: Tensor, reference: Tensor, points: Tensor, inside: Tensor) -> Tensor:
+    """Extra displacement [T,R,P,2] that carries the irises: the mesh alone moves lids and corners only.
+
+    The difference between where the mesh takes the driving iris and where the reference's iris is, faded out over
+    the eye's opening.
+    """
+    total = torch.zeros(driving.shape[0], reference.shape[0], points.shape[1], 2)
+    for centre, rim, (outer, inner, upper, lower) in EYES:
+        opening = [outer, inner, upper, lower]
+        fit = geometry.fit_similarity(
+            driving[:, opening, :2].repeat_interleave(len(reference), 0), reference[:, opening, :2].repeat(len(driving), 1, 1)
+        )
+        carried = geometry.apply_affine(fit, driving[:, [centre], :2].repeat_interleave(len(reference), 0))
+        wanted = reference[:, centre, :2].repeat(len(driving), 1)
+        shift = (wanted - carried[:, 0]).unflatten(0, (len(driving), len(reference)))
+        radius = (driving[:, list(rim), :2] - driving[:, [centre], :2]).norm(dim=-1).mean(1)  # [T]
+        width = (driving[:, outer, :2] - driving[:, inner, :2]).norm(dim=-1)
+        limit = 0.5 * width[:, None, None]
+        shift = shift * (limit / shift.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+        away = (points - driving[:, [centre], :2]).norm(dim=-1)
+        fade = torch.sigmoid((1.6 * radius[:, None] - away) / (0.25 * radius[:, None].clamp_min(1e-3)))
+        total = total + fade[:, None, :, None] * shift[:, :, None]
+    return total * inside.flatten(1)[:, None, :, None]
+
+
+def _head_coordinates(driving: Faces, points: Tensor, height: Tensor, grid: int) -> Tensor:
+    """Pixels seen from the head: [T,2,G,G] in face heights, x to the image's right and y down along the face."""
+    landmarks = driving.landmarks[:, :MESH_POINTS, :2]
+    down = F.normalize(landmarks[:, CHIN] - landmarks[:, FOREHEAD], dim=-1)
+    right = torch.stack([down[:, 1], -down[:, 0]], -1)
+    offset = points - landmarks.mean(1, keepdim=True)
+    axes = torch.stack([right, down], -1)  # [T,2,2]
+    return ((offset @ axes) / height[:, None, None]).transpose(1, 2).unflatten(2, (grid, grid))
+
+
+def _axis_angle(rotation: Tensor) -> Tensor:
+    """Axis times angle in radians [B,3] of rotations [B,3,3] below 180 degrees."""
+    skew = torch.stack(
+        [rotation[:, 2, 1] - rotation[:, 1, 2], rotation[:, 0, 2] - rotation[:, 2, 0], rotation[:, 1, 0] - rotation[:, 0, 1]],
+        -1,
+    )
+    cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)
+    return F.normalize(skew, dim=-1) * torch.acos(cosine)[:, None]

@@ -1,0 +1,131 @@
+"""Stage 1: images of one person become References; choosing good ones from many frames."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import FaceError, ImageError, ReenactError
+from .pose import descriptor, expressiveness
+from .tracking import FaceTracker
+from .types import Faces, References
+
+log = logging.getLogger(__name__)
+
+
+def encode_references(
+    images: Sequence[Tensor],
+    tracker: FaceTracker,
+    masks: Sequence[Tensor | None] | None = None,
+    strengths: Sequence[float] | None = None,
+    labels: Sequence[str] | None = None,
+) -> References:
+    """Track the face in every image and bundle what the later stages need.
+
+    Args:
+        images: R tensors [3,H_r,W_r] in [0,1], of any sizes.
+        masks: per image [1,H_r,W_r] in [0,1], 1 = may be used, or None for all of it.
+        strengths: per image >= 0; larger counts more. Default 1.
+        labels: per image, for messages and previews. Default "reference 1" ...
+    Raises:
+        ImageError: empty list, wrong shape, or values that are not finite.
+        FaceError: no image shows a face. Single images without one are left out with a warning.
+    """
+    if not images:
+        raise ImageError("No reference images were given. Give at least one picture of the person.")
+    names = list(labels) if labels else [f"reference {i + 1}" for i in range(len(images))]
+    weights = torch.tensor([1.0] * len(images) if strengths is None else [float(s) for s in strengths])
+    if len(weights) != len(images) or (weights < 0).any() or not weights.isfinite().all() or weights.sum() <= 0:
+        raise ReenactError(
+            f"Reference strengths must be {len(images)} numbers >= 0, not all zero; got {weights.tolist()}."
+        )
+    for image, name in zip(images, names):
+        _check_image(image, name)
+    faces = tracker.track_images(images)
+    kept = [i for i in range(len(images)) if faces.found[i] and weights[i] > 0]
+    lost = [names[i] for i in range(len(images)) if not faces.found[i]]
+    if len(lost) == len(images):
+        raise FaceError(
+            f"No face was found in any of the {len(images)} reference image(s) ({', '.join(lost[:4])}). "
+            "Use pictures in which the face is visible and at least about 40 pixels wide."
+        )
+    if lost:
+        log.warning("No face found in %s: left out.", ", ".join(lost))
+    if not kept:
+        raise FaceError("Every reference that shows a face has strength 0. Raise one of the strengths.")
+    given = list(masks) if masks else [None] * len(images)
+    return References(
+        images=tuple(images[i] for i in kept),
+        masks=tuple(_full_mask(given[i], images[i]) for i in kept),
+        faces=faces.at(kept),
+        strengths=weights[kept],
+        labels=tuple(names[i] for i in kept),
+    )
+
+
+def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) -> list[int]:
+    """Indices of `count` frames that together cover poses and expressions best, in order of choice.
+
+    The first is the most ordinary frame (nearest to the median descriptor), because it sets the canvas in relative
+    mode; each further one is the frame farthest from all chosen so far, in units of visible difference, discounted
+    by blur. Frames without a face are never chosen; fewer are returned where there are not enough.
+
+    Args:
+        faces: axis N. sharpness: [N] >= 0, or None.
+    """
+    usable = faces.found.nonzero().flatten()
+    if len(usable) == 0:
+        raise FaceError("No frame shows a face, so no reference can be picked from it.")
+    points = descriptor(faces)[usable]
+    quality = torch.ones(len(usable))
+    if sharpness is not None:
+        quality = (sharpness[usable] / sharpness[usable].median().clamp_min(1e-6)).clamp(0.2, 1.0)
+    start = ((points - points.median(0).values).norm(dim=1) / quality).argmin()
+    chosen = [int(start)]
+    nearest = (points - points[start]).norm(dim=1)
+    while len(chosen) < min(count, len(usable)):
+        best = int((nearest * quality).argmax())
+        if nearest[best] <= 1e-6:
+            break
+        chosen.append(best)
+        nearest = torch.minimum(nearest, (points - points[best]).norm(dim=1))
+    return [int(usable[i]) for i in chosen]
+
+
+def most_neutral(faces: Faces) -> int:
+    """Index of the frame nearest to a frontal face without expression."""
+    score = expressiveness(faces).masked_fill(~faces.found, torch.inf)
+    return int(score.argmin())
+
+
+def frame_sharpness(frames: Tensor, faces: Faces) -> Tensor:
+    """Mean absolute Laplacian inside each face's box [N], for frames [N,3,H,W]."""
+    result = torch.zeros(len(frames))
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=frames.device)[None, None]
+    for i in range(len(frames)):
+        low = faces.landmarks[i, :, :2].amin(0).long().clamp_min(0)
+        high = faces.landmarks[i, :, :2].amax(0).long()
+        crop = frames[i : i + 1, :, low[1] : high[1], low[0] : high[0]].mean(1, keepdim=True)
+        if min(crop.shape[-2:]) >= 8:
+            crop = F.interpolate(crop, size=(96, 96), mode="bilinear", antialias=True, align_corners=False)
+            result[i] = float(F.conv2d(crop, kernel.to(crop)).abs().mean())
+    return result
+
+
+def _check_image(image: Tensor, name: str) -> None:
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ImageError(f"{name}: an image must be [3,H,W], got {list(image.shape)}.")
+    if not image.isfinite().all():
+        raise ImageError(f"{name}: the image holds NaN or infinite values. Check the step that made it.")
+
+
+def _full_mask(mask: Tensor | None, image: Tensor) -> Tensor:
+    if mask is None:
+        return torch.ones_like(image[:1])
+    if mask.shape[-2:] != image.shape[-2:]:
+        mask = F.interpolate(mask[None], size=image.shape[-2:], mode="bilinear", align_corners=False)[0]
+    return mask.to(image).clamp(0, 1)

@@ -1,0 +1,108 @@
+"""Stage 3: what every reference shows of every driving frame, computed chunk by chunk on demand."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .motion_models.base import MotionModel
+from .retargeting import Transfer, retarget
+from .types import DrivingMotion, Evidence, References
+
+log = logging.getLogger(__name__)
+
+CHUNK = 8  # frames computed together, before any out-of-memory halving
+
+
+class Memo:
+    """Recent chunks of evidence within a byte budget, so that another strategy need not warp again."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._chunks: OrderedDict[tuple[int, int], Evidence] = OrderedDict()
+
+    def get(self, key: tuple[int, int]) -> Evidence | None:
+        """The evidence kept for frames [start, stop), or None."""
+        if key in self._chunks:
+            self._chunks.move_to_end(key)
+        return self._chunks.get(key)
+
+    def put(self, key: tuple[int, int], evidence: Evidence) -> None:
+        """Keep evidence; the oldest is dropped when the budget is exceeded. One over the budget is not kept."""
+        if _bytes(evidence) > self._budget:
+            return
+        self._chunks[key] = evidence
+        while sum(map(_bytes, self._chunks.values())) > self._budget:
+            self._chunks.popitem(last=False)
+
+
+class WarpedReferences(NamedTuple):
+    """The lazy result of `warp_per_reference`: everything needed to compute evidence for any frames."""
+
+    model: MotionModel
+    references: References
+    motion: DrivingMotion  # on the output canvas
+    encoded: Any  # the model's own view of the references
+    boxes: Tensor  # [T,3] long, left top side on the canvas
+    size: int  # working pixels per side of a box
+    memo: Memo
+
+    def evidence(self, start: int, stop: int) -> Evidence:
+        """What the references show of frames [start, stop)."""
+        kept = self.memo.get((start, stop))
+        if kept is None:
+            kept = self._compute(start, stop)
+            self.memo.put((start, stop), kept)
+        return kept
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Consecutive (start, stop) spans that cover all frames in chunks."""
+        count = len(self.boxes)
+        for start in range(0, count, CHUNK):
+            yield start, min(start + CHUNK, count)
+
+    @torch.inference_mode()
+    def _compute(self, start: int, stop: int) -> Evidence:
+        motion = self.motion.at(slice(start, stop))
+        try:
+            return self.model.warp(self.encoded, motion, self.boxes[start:stop], self.size)
+        except torch.OutOfMemoryError:
+            if stop - start == 1:
+                raise
+            log.warning("Out of memory with %d frames at once: halving.", stop - start)
+        middle = (start + stop) // 2
+        first, second = self._compute(start, middle), self._compute(middle, stop)
+        return Evidence(*(None if a is None else torch.cat([a, b]) for a, b in zip(first, second)))
+
+
+@torch.inference_mode()
+def warp_per_reference(
+    references: References,
+    motion: DrivingMotion,
+    model: MotionModel,
+    transfer: Transfer = Transfer.RELATIVE,
+    size: int | None = None,
+    memo_bytes: int = 0,
+) -> WarpedReferences:
+    """Prepare the dense warp of every reference to every driving frame; nothing is warped yet.
+
+    Args:
+        size: working pixels per side of the box around the head, at most the box's own side; None = the box's side,
+            so that one working pixel is one canvas pixel.
+        memo_bytes: budget for keeping evidence between runs with different strategies.
+    """
+    own = retarget(motion, references, transfer)
+    boxes = model.place(own)
+    side = int(boxes[0, 2])
+    working = side if size is None else min(size, side)
+    encoded = model.encode_references(references, own, working / side)
+    return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes))
+
+
+def _bytes(evidence: Evidence) -> int:
+    return sum(field.nbytes for field in evidence if field is not None)
