@@ -1,0 +1,93 @@
+"""Square, rotated regions of interest: where they lie, cutting them out, and mapping points back.
+
+Pixel coordinates have their origin at the top-left corner of the image, x right, y down.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ENLARGE = 1.5  # side of a region / longer side of the face's box, as the landmark network was trained
+RIGHT_EYE, LEFT_EYE, FOREHEAD, CHIN = 33, 263, 10, 152  # landmarks; the person's right eye is at the image's left
+SHORT_EYE_LINE = 0.35  # eye line / face height below which the eye line is too foreshortened to give the roll
+
+
+class Regions(NamedTuple):
+    """N squares, turned by `angle` about their centres."""
+
+    centre: Tensor  # [N,2] px
+    side: Tensor  # [N] px
+    angle: Tensor  # [N] radians, clockwise on the screen; 0 = upright head
+
+    def at(self, index) -> Regions:
+        return Regions(*(field[index] for field in self))
+
+    def axes(self) -> Tensor:
+        """[N,2,2] columns: the region's x and y axis in the image, in pixels per full side."""
+        cos, sin = self.angle.cos() * self.side, self.angle.sin() * self.side
+        return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+
+
+def regions_of_detections(boxes: Tensor, keypoints: Tensor) -> Regions:
+    """Regions of detected faces: boxes [M,4] xyxy, keypoints [M,6,2] beginning with the right and left eye."""
+    eye_line = keypoints[:, 1] - keypoints[:, 0]
+    side = (boxes[:, 2:] - boxes[:, :2]).amax(1) * ENLARGE
+    return Regions((boxes[:, :2] + boxes[:, 2:]) / 2, side, torch.atan2(eye_line[:, 1], eye_line[:, 0]))
+
+
+def regions_of_landmarks(landmarks: Tensor) -> Regions:
+    """Regions around known landmarks [N,478,2 or 3], upright along the eye line.
+
+    In a profile the eye line points at the camera; the line from forehead to chin then takes over.
+    """
+    points = landmarks[..., :2]
+    eye_line = points[:, LEFT_EYE] - points[:, RIGHT_EYE]
+    height = points[:, CHIN] - points[:, FOREHEAD]
+    across = torch.stack([height[:, 1], -height[:, 0]], 1)
+    share = (SHORT_EYE_LINE - eye_line.norm(dim=1) / across.norm(dim=1).clamp_min(1e-6)).clamp_min(0)
+    eye_line = eye_line + across * share[:, None]
+    angle = torch.atan2(eye_line[:, 1], eye_line[:, 0])
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    x = points[..., 0] * cos + points[..., 1] * sin
+    y = points[..., 1] * cos - points[..., 0] * sin
+    low, high = torch.stack([x.amin(1), y.amin(1)], 1), torch.stack([x.amax(1), y.amax(1)], 1)
+    middle = (low + high) / 2
+    centre = torch.cat([middle[:, :1] * cos - middle[:, 1:] * sin, middle[:, :1] * sin + middle[:, 1:] * cos], 1)
+    return Regions(centre, (high - low).amax(1) * ENLARGE, angle)
+
+
+def crop(images: Tensor, regions: Regions, size: int) -> Tensor:
+    """The regions of images [N,3,H,W], resampled to [N,3,size,size]; black beyond the image.
+
+    Regions more than twice as large as `size` are averaged down first, so that no pixel is skipped.
+    """
+    height, width = images.shape[-2:]
+    shrink = int(regions.side.amax() / size / 1.5)
+    if shrink > 1:
+        images = F.avg_pool2d(images, shrink, ceil_mode=True, count_include_pad=False)
+    extent = images.new_tensor([images.shape[-1], images.shape[-2]]) * max(shrink, 1)
+    scale = 2 / (extent if shrink > 1 else images.new_tensor([width, height]))
+    axes = regions.axes().to(images) * scale[:, None] / 2
+    offset = regions.centre.to(images) * scale - 1
+    grid = F.affine_grid(torch.cat([axes, offset[:, :, None]], 2), [len(images), 3, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def to_image(points: Tensor, regions: Regions, size: int) -> Tensor:
+    """Points [N,P,3] in pixels of a crop of `size` -> pixels of the image; z is scaled like x and y."""
+    axes = regions.axes().to(points)
+    xy = (points[..., :2] / size - 0.5) @ axes.transpose(1, 2) + regions.centre[:, None].to(points)
+    z = points[..., 2:] * (regions.side.to(points) / size)[:, None, None]
+    return torch.cat([xy, z], 2)
+
+
+def overlap(first: Regions, second: Regions) -> Tensor:
+    """Intersection over union [N] of the regions, as if none were turned."""
+    low = torch.maximum(first.centre - first.side[:, None] / 2, second.centre - second.side[:, None] / 2)
+    high = torch.minimum(first.centre + first.side[:, None] / 2, second.centre + second.side[:, None] / 2)
+    common = (high - low).clamp_min(0).prod(1)
+    return common / (first.side**2 + second.side**2 - common).clamp_min(1e-6)

@@ -1,0 +1,178 @@
+"""The face tracker: 478 landmarks, 52 blendshapes and head pose in photos and video."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..types import Faces
+from .blendshapes import NAMES, POINTS, BlendshapeNet
+from .detector import Detections, FaceDetector
+from .graph import GraphNet
+from .pose import head_rotation
+from .regions import Regions, crop, overlap, regions_of_detections, regions_of_landmarks, to_image
+
+log = logging.getLogger(__name__)
+
+PRESENT = 0.1  # presence score from which a crop counts as a face; profiles beyond 70 degrees score below 0.5
+SAME_PERSON = 0.4  # overlap of successive regions below which the track counts as lost
+DRIFT = 0.05  # how far (in sides of the region) a face may be off its crop before the crop is renewed
+TURN = 0.08  # the same for the roll, in radians
+BATCH = 8  # frames of video that share one crop while the head is calm
+SEARCH_EVERY = 15  # frames between two thorough searches while nobody is seen
+
+
+class Reading(NamedTuple):
+    """What the landmark network says about N crops."""
+
+    landmarks: Tensor  # [N,478,3] px of the image
+    scores: Tensor  # [N] 0..1
+    regions: Regions  # where each of these faces lies, to be used for the next frame
+
+    def at(self, index) -> Reading:
+        return Reading(self.landmarks[index], self.scores[index], self.regions.at(index))
+
+
+class FaceTracker(nn.Module):
+    """Tracks faces on the device it is moved to; `track_video` keeps what it remembers to itself."""
+
+    def __init__(self, detector: FaceDetector, mesh: GraphNet, blendshapes: BlendshapeNet):
+        super().__init__()
+        self.detector, self.mesh, self.blendshapes = detector, mesh, blendshapes
+
+    @classmethod
+    def load(cls, device: str | torch.device = "cpu") -> FaceTracker:
+        """The tracker with the weights that ship beside it. Raises CheckpointError."""
+        tracker = cls(FaceDetector.load(), GraphNet.load("landmarks"), BlendshapeNet.load())
+        return tracker.eval().requires_grad_(False).to(device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.blendshapes.scale.device
+
+    @torch.inference_mode()
+    def detect(self, images: Tensor) -> list[Detections]:
+        """Faces in each of the images [N,3,H,W] in [0,1], largest first; heads rolled by up to 45 degrees or so."""
+        return self.detector(images.to(self.device))
+
+    def track_images(self, images: Sequence[Tensor], face_index: int | None = None) -> Faces:
+        """One face in each of independent photos [3,H,W] in [0,1], of any sizes.
+
+        face_index: which face, in order of size, 0 or None = the largest. `found` is False where an image shows no
+        such face; its landmarks then are zero.
+        """
+        with torch.inference_mode():
+            readings = [self._look(image.to(self.device), face_index or 0) for image in images]
+        return self._faces(readings)
+
+    def track_video(self, chunks: Iterable[Tensor], face_index: int | None = None) -> Iterator[Faces]:
+        """Follows one person through the frames of chunks [n,3,H,W] in [0,1]; yields the faces of each chunk.
+
+        face_index: who, in order of size in the first frame that shows so many faces; 0 or None = the largest. After
+        a loss the face nearest to the last place is taken up again. Memory: one chunk.
+        """
+        region: Regions | None = None  # where the person was seen last
+        lost = 0  # frames since then
+        batch = BATCH
+        for chunk in chunks:
+            frames = chunk.to(self.device)
+            readings: list[Reading | None] = []
+            position = 0
+            with torch.inference_mode():
+                while position < len(frames):
+                    reading, calm = None, False
+                    if region is not None and not lost:
+                        reading, calm = self._follow(frames[position : position + batch], region)
+                    if reading is None:
+                        thorough = lost % SEARCH_EVERY == 0
+                        reading = self._look(frames[position], face_index or 0, region, thorough)
+                    readings.append(reading)
+                    lost = lost + 1 if reading is None else 0
+                    if reading is not None:
+                        region = reading.regions.at(slice(-1, None))
+                        batch = min(BATCH, 2 * batch) if calm else max(1, len(reading.scores))
+                    position += 1 if reading is None else len(reading.scores)
+            yield self._faces(readings)
+
+    def _read(self, frames: Tensor, regions: Regions) -> Reading:
+        """Landmarks of frames [N,3,H,W] in N regions, or in one that all share."""
+        if len(regions.side) == 1:
+            regions = Regions(*(field.expand(len(frames), *field.shape[1:]) for field in regions))
+        size = self.mesh.size
+        points, presence, _ = self.mesh(crop(frames, regions, size))
+        landmarks = to_image(points.reshape(len(frames), -1, 3), regions, size)
+        return Reading(landmarks, presence.reshape(-1).sigmoid(), regions_of_landmarks(landmarks))
+
+    def _follow(self, frames: Tensor, region: Regions) -> tuple[Reading | None, bool]:
+        """Reads the frames up to the first that loses the face; None if that is the first of all.
+
+        All are read in one batch with one region; those whose face has moved off it are read again with their own.
+        The flag says that no second reading was needed.
+        """
+        reading = self._read(frames, region)
+        moved = (reading.regions.centre - region.centre).norm(dim=1) > DRIFT * region.side
+        moved |= (reading.regions.side / region.side).log().abs() > DRIFT
+        moved |= torch.remainder(reading.regions.angle - region.angle + torch.pi, 2 * torch.pi).sub(torch.pi).abs() > TURN
+        again = moved.nonzero()[:, 0]
+        if len(again):
+            second = self._read(frames[again], reading.regions.at(again))
+            for whole, part in zip((reading.landmarks, reading.scores, *reading.regions), (second.landmarks, second.scores, *second.regions)):
+                whole[again] = part
+        before = Regions(*(torch.cat([one, many[:-1]]) for one, many in zip(region, reading.regions)))
+        good = (reading.scores > PRESENT) & (overlap(before, reading.regions) > SAME_PERSON)
+        kept = int(good.cumprod(0).sum())
+        return (reading.at(slice(0, kept)) if kept else None), len(again) == 0
+
+    def _look(self, image: Tensor, index: int, near: Regions | None = None, thorough: bool = True) -> Reading | None:
+        """The face of an image [3,H,W] that is number `index` in size, or the one nearest to a region."""
+        for found in self.detector.search(image):
+            if len(found.scores):
+                regions = regions_of_detections(found.boxes, found.keypoints)
+                frames = image.expand(len(found.scores), -1, -1, -1)
+                reading = self._read(frames, self._read(frames, regions).regions)
+                reading = reading.at(reading.scores > PRESENT)
+                if near is not None and len(reading.scores):
+                    apart = (reading.regions.centre - near.centre).norm(dim=1) / near.side
+                    apart = apart + (reading.regions.side / near.side).log().abs()
+                    nearest = int(apart.argmin())
+                    return reading.at(slice(nearest, nearest + 1))
+                if len(reading.scores) > index:
+                    chosen = reading.regions.side.argsort(descending=True)[index : index + 1]
+                    return reading.at(chosen)
+            if not thorough:
+                return None
+        return None
+
+    def _faces(self, readings: list[Reading | None]) -> Faces:
+        """Joins readings (None = one frame without a face) and adds blendshapes and pose."""
+        lengths = [1 if reading is None else len(reading.scores) for reading in readings]
+        found = torch.tensor([reading is not None for reading in readings], device=self.device, dtype=torch.bool)
+        found = found.repeat_interleave(torch.tensor(lengths, device=self.device, dtype=torch.long))
+        count = len(found)
+        landmarks = torch.zeros(count, 478, 3, device=self.device)
+        blendshapes = torch.zeros(count, len(NAMES), device=self.device)
+        rotation = torch.eye(3, device=self.device).repeat(count, 1, 1)
+        score = torch.zeros(count, device=self.device)
+        seen = [reading for reading in readings if reading is not None]
+        if seen:
+            with torch.inference_mode():
+                points = torch.cat([reading.landmarks for reading in seen]).float()
+                angle = torch.cat([reading.regions.angle for reading in seen])
+                expression = self.blendshapes(_upright(points[:, list(POINTS), :2], angle))
+                turned = head_rotation(points)
+                certainty = torch.cat([reading.scores for reading in seen])
+            landmarks[found], blendshapes[found], rotation[found], score[found] = (
+                value.clone() for value in (points, expression, turned, certainty)
+            )
+        return Faces(landmarks, blendshapes, rotation, score, found)
+
+
+def _upright(points: Tensor, angle: Tensor) -> Tensor:
+    """Points [N,P,2] turned back by the roll of the head [N]: expressions are learnt from upright faces."""
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    return points @ turn
