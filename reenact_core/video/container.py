@@ -1,0 +1,204 @@
+"""Frames out of a video container (mp4, webm, mov, mkv, avi, ...) by way of FFmpeg."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.reformatter import ColorRange, Interpolation
+from torch import Tensor
+
+from ..errors import VideoError
+from .sources import Pixels
+from .timing import fit_grid
+
+logger = logging.getLogger(__name__)
+
+# FFmpeg's fast path takes the nearest chroma sample and rounds coarsely (3/255 off); these flags don't.
+EXACT = int(
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+)
+FULL_RANGE, LIMITED_RANGE = int(ColorRange.JPEG), int(ColorRange.MPEG)
+BT601, BT709 = 5, 1
+# How a file names its matrix (ITU-T H.273 MatrixCoefficients) -> how the scaler names it.
+_MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
+# The first frame shown is among this many first packets, however codecs reorder.
+_REORDERED = 64
+# Playlists and the like may name other files or addresses: only the file itself may be read.
+_ONLY_FILES = {"protocol_whitelist": "file"}
+
+
+def open_container(path: Path) -> InputContainer:
+    """`path` opened by FFmpeg. Raises `VideoError` when its content is no video or audio it knows."""
+    try:
+        container = av.open(str(path.resolve()), options=_ONLY_FILES)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        if path.is_file() and path.stat().st_size == 0:
+            raise VideoError(f"{path}: is empty (0 bytes). Copy or export it again.") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(
+            f"{path}: can't be read as a video ({reason}). "
+            f"It is damaged or cut short, or no video at all; try playing it, then export it again."
+        ) from error
+    if container.format.name == "tty":  # FFmpeg renders text files as terminal art
+        container.close()
+        raise VideoError(f"{path}: is a text file, a video was expected. Check the path.")
+    return container
+
+
+def first_frame_time(path: Path) -> Fraction:
+    """Seconds at which the first picture of `path` is shown; 0 when it has no pictures or no timestamps."""
+    times = []
+    with open_container(path) as container:
+        try:
+            packets = container.demux(_video_stream(container, path))
+            for packet in islice(packets, _REORDERED):
+                if packet.pts is not None and not packet.is_discard:
+                    times.append(packet.pts * packet.time_base)
+        except (VideoError, av.FFmpegError) as error:
+            logger.debug("%s: no time of a first frame (%s)", path, error)
+    return min(times, default=Fraction(0))
+
+
+class ContainerSource:
+    """The first real video stream of a file: rotated as its metadata says, in RGB, full range."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open_container(path) as container:
+            stream = _video_stream(container, path)
+            self.has_audio = bool(container.streams.audio)
+            claims = [stream.average_rate, stream.base_rate, stream.guessed_rate]
+            announced = stream.frames
+            times, packets = _packet_times(container, stream)
+        self._expected = max(packets, announced)
+        with closing(self._decode()) as decoded:
+            first = next(decoded, None)
+        if first is None:
+            raise VideoError(f"{path}: none of its frames can be decoded. Copy or export it again.")
+        self._coded = (first.width, first.height)
+        pixels = self._pixels(first)
+        self.height, self.width = pixels.shape[1:]
+        if times is None:
+            rate = next((claim for claim in claims if claim), None)
+            self.grid = fit_grid([0.0], [rate])._replace(count=None)
+        else:
+            self.grid = fit_grid(times, claims)
+
+    def frames(self) -> Iterator[tuple[float | None, Pixels]]:
+        decoded = 0
+        for frame in self._decode():
+            decoded += 1
+            yield frame.time, partial(self._pixels, frame)
+        if decoded < self._expected:
+            logger.warning(
+                "%s: damaged, %d of %d frames could be decoded", self.path, decoded, self._expected
+            )
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """All frames that decode; damaged packets are skipped."""
+        with open_container(self.path) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                    if packet is None:
+                        return
+                    frames = packet.decode()
+                except av.InvalidDataError as error:
+                    logger.debug("%s: skipped a damaged packet (%s)", self.path, error)
+                    continue
+                except (av.FFmpegError, OSError) as error:
+                    logger.warning("%s: reading stopped early (%s)", self.path, error)
+                    return
+                yield from frames
+
+    def _pixels(self, frame: av.VideoFrame) -> Tensor:
+        """[3,H,W] uint8 of a decoded frame."""
+        width, height = self._coded
+        if frame.format.is_rgb or frame.format.name == "pal8":
+            rgb = frame.reformat(width, height, "rgb24")
+        else:
+            rgb = frame.reformat(
+                width,
+                height,
+                "rgb24",
+                src_colorspace=_matrix(frame),
+                src_color_range=_range(frame),
+                dst_color_range=FULL_RANGE,
+                interpolation=EXACT,
+            )
+        upright = _upright(rgb.to_ndarray(), frame)
+        return torch.from_numpy(upright).permute(2, 0, 1)
+
+
+def _video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of a music file
+            return stream
+    raise VideoError(f"{path}: has no video stream. Give a file with pictures in it.")
+
+
+def _packet_times(container: InputContainer, stream: av.VideoStream) -> tuple[list[float] | None, int]:
+    """Presentation times in seconds of all frames that will be shown (None if any is unknown), packet count."""
+    times: list[float] = []
+    packets = untimed = 0
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            packets += 1
+            if packet.is_discard:
+                continue
+            if packet.pts is None:
+                untimed += 1
+            else:
+                times.append(float(packet.pts * packet.time_base))
+    except (av.FFmpegError, OSError) as error:
+        logger.debug("%s: no further packets (%s)", container.name, error)
+    return (times if times and not untimed else None), packets
+
+
+def _matrix(frame: av.VideoFrame) -> int:
+    if frame.colorspace in _MATRICES:
+        return _MATRICES[frame.colorspace]
+    # Unmarked files follow the habit of players: high definition is BT.709, the rest BT.601.
+    return BT709 if frame.width >= 1280 or frame.height > 576 else BT601
+
+
+def _range(frame: av.VideoFrame) -> int:
+    if frame.color_range in (FULL_RANGE, LIMITED_RANGE):
+        return frame.color_range
+    return FULL_RANGE if frame.format.name.startswith(("yuvj", "gray")) else LIMITED_RANGE
+
+
+def _upright(rgb: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """[H,W,3] turned and mirrored by the frame's display matrix (16.16 fixed point, row vectors, y down)."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return rgb
+    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), dtype=np.int32)
+    if abs(int(b)) > abs(int(a)):
+        rgb = rgb.transpose(1, 0, 2)
+        mirrored_x, mirrored_y = c < 0, b < 0
+    else:
+        mirrored_x, mirrored_y = a < 0, d < 0
+    if mirrored_x:
+        rgb = rgb[:, ::-1]
+    if mirrored_y:
+        rgb = rgb[::-1]
+    return np.ascontiguousarray(rgb)
