@@ -3,6 +3,7 @@
 from .blendshapes import NAMES as BLENDSHAPE_NAMES
 from .matte import PersonMatte
 from .mesh import canonical_mesh
+from .smoothing import smooth_faces
 from .tracker import FaceTracker
 
-__all__ = ["BLENDSHAPE_NAMES", "FaceTracker", "PersonMatte", "canonical_mesh"]
+__all__ = ["BLENDSHAPE_NAMES", "FaceTracker", "PersonMatte", "canonical_mesh", "smooth_faces"]

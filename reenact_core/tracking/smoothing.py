@@ -1,0 +1,141 @@
+"""Removing the tracker's jitter from a whole clip, without lag and without flattening blinks or speech.
+
+Whole clips are known, so the filter looks both ways: each point becomes the mean of its own places in the frames
+around, weighted by closeness in time and by likeness of place (a bilateral filter over time; Tomasi and Manduchi
+1998 for images). At rest all the frames around agree and average out the noise; in a fast movement none of
+them does and the point stays where it was seen. Steady movement passes unchanged, as the weights are symmetric.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ..errors import FaceError
+from ..types import Faces
+from .mesh import canonical_mesh
+from .pose import head_rotation
+
+log = logging.getLogger(__name__)
+
+SPREAD = 0.12  # seconds, standard deviation of the weights over time
+REACH = 2.5  # standard deviations after which the weights end
+TOLERANCE = 1.5  # distance in standard deviations of the noise at which likeness fades
+NOISE = (0.0004, 0.002)  # smallest and largest noise to expect, in sizes of the face
+EXPRESSION_NOISE = (0.003, 0.02)  # the same for blendshapes
+NEIGHBOURHOOD = 0.5  # centimetres on the canonical face over which likeness is judged
+
+
+def smooth_faces(faces: Faces, frame_rate: float) -> Faces:
+    """The faces of a whole clip without jitter and without gaps.
+
+    faces: T successive frames; frame_rate: frames per second. Frames where nobody was found are interpolated
+    between their neighbours (held before the first and after the last) and listed in a warning; their `found` stays
+    False and their score zero. Rotations are fitted anew to the smoothed landmarks.
+    Raises FaceError if no frame has a face.
+    """
+    found = faces.found.nonzero()[:, 0]
+    if len(found) == 0:
+        raise FaceError(
+            f"No face was found in any of the {len(faces.found)} frames. Use a clip in which one face is well visible."
+        )
+    if len(found) < len(faces.found):
+        log.warning("No face in frames %s; the motion there is interpolated.", _spans(~faces.found))
+    landmarks = _fill(faces.landmarks.float(), found)
+    blendshapes = _fill(faces.blendshapes.float(), found)
+    spread = SPREAD * frame_rate
+    size = float((landmarks.amax(1) - landmarks.amin(1))[:, :2].amax(1).median())
+    landmarks = _smooth_points(landmarks, spread, size)
+    blendshapes = _smooth_values(blendshapes, spread)
+    return faces._replace(landmarks=landmarks, blendshapes=blendshapes, rotation=head_rotation(landmarks))
+
+
+def _spans(missing: Tensor) -> str:
+    """[T] bool -> "3-5, 9"."""
+    frames = missing.nonzero()[:, 0].tolist()
+    spans: list[list[int]] = []
+    for frame in frames:
+        if spans and frame == spans[-1][1] + 1:
+            spans[-1][1] = frame
+        else:
+            spans.append([frame, frame])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
+
+
+def _fill(values: Tensor, found: Tensor) -> Tensor:
+    """Values [T,...] with the frames not in `found` interpolated linearly."""
+    frames = torch.arange(len(values), device=values.device)
+    after = torch.searchsorted(found, frames).clamp_max(len(found) - 1)
+    before = (torch.searchsorted(found, frames, right=True) - 1).clamp_min(0)
+    first, last = found[before], found[after]
+    share = ((frames - first) / (last - first).clamp_min(1)).clamp(0, 1)
+    share = share.view(-1, *[1] * (values.dim() - 1)).to(values)
+    return values[first] + (values[last] - values[first]) * share
+
+
+@cache
+def _neighbours() -> Tensor:
+    """[478,478] rows sum to one: how much each landmark counts in judging how far another one moved."""
+    vertices = canonical_mesh()[0]
+    weights = torch.zeros(478, 478)
+    weights[:468, :468] = torch.exp(-torch.cdist(vertices, vertices).square() / (2 * NEIGHBOURHOOD**2))
+    for iris in (slice(468, 473), slice(473, 478)):
+        weights[iris, iris] = 1.0
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _noise(values: Tensor, bounds: tuple[float, float], dimensions: int) -> Tensor:
+    """Standard deviation of the noise of tracks [T,P,D] per coordinate, from the calmer second differences: [P]."""
+    if len(values) < 5:
+        return values.new_full((values.shape[1],), bounds[0])
+    bend = (values[2:] - 2 * values[1:-1] + values[:-2]).square().sum(2)  # [T-2,P], mean 6 * D * variance
+    calm = 0.575 if dimensions == 2 else 0.102  # lower quartile of the chi-square distribution
+    return (bend.quantile(0.25, dim=0) / (6 * calm)).sqrt().clamp(*bounds)
+
+
+def _smooth_points(points: Tensor, spread: float, size: float) -> Tensor:
+    """points [T,478,3] px; spread in frames; size of the face in px."""
+    near = _neighbours().to(points)
+    noise = (near @ _noise(points[..., :2], (NOISE[0] * size, NOISE[1] * size), 2).square()).sqrt()
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        return (first - second)[..., :2].square().sum(2) @ near.T / (2 * noise**2)
+
+    return _average(points, spread, distance)
+
+
+def _smooth_values(values: Tensor, spread: float) -> Tensor:
+    """values [T,C], each on its own."""
+    noise = _noise(values[..., None], EXPRESSION_NOISE, 1)
+    smooth = _average(values[..., None], spread, lambda first, second: ((first - second)[..., 0] / noise).square())
+    return smooth[..., 0]
+
+
+def _average(values: Tensor, spread: float, distance) -> Tensor:
+    """Adaptive mean of values [T,P,D] over T; `distance` gives [t,P], squared, in variances of the noise.
+
+    The frames `step` before and after enter as one: their midpoint is where steady movement would put the point. At
+    the ends of the clip, where one of the two is missing, the other stands for itself. Likeness never grows with the
+    distance in time, so that nothing beyond an event counts.
+    """
+    total, weight = values.clone(), torch.ones_like(values[..., :1])
+    likeness = torch.ones_like(values[..., 0])
+
+    def enter(frames: slice, place: Tensor, share: float, variance: float) -> None:
+        like = torch.exp(-(distance(values[frames], place) - variance).clamp_min(0) / (2 * TOLERANCE**2))
+        likeness[frames] = like = torch.minimum(likeness[frames], like)
+        total[frames] += share * like[..., None] * place
+        weight[frames] += share * like[..., None]
+
+    for step in range(1, min(int(REACH * spread), len(values) - 1) + 1):
+        closeness = math.exp(-(step**2) / (2 * spread**2))
+        ends = min(step, len(values) - step)
+        if len(values) > 2 * step:
+            enter(slice(step, -step), (values[: -2 * step] + values[2 * step :]) / 2, 2 * closeness, 1.5)
+        enter(slice(0, ends), values[step : step + ends], closeness, 2.0)
+        enter(slice(-ends, None), values[-step - ends : -step], closeness, 2.0)
+    return total / weight
