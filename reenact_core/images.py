@@ -15,12 +15,15 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.error import FFmpegError
 from PIL import Image, ImageOps
 from torch import Tensor
 
 from .errors import ImageError
 
-SUFFIXES = frozenset(".png .jpg .jpeg .jfif .webp .bmp .tif .tiff .gif .apng .avif".split())
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng", ".avif")
+)
 _WRITERS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, Image.DecompressionBombError)
 _ORIENTATION_TAG = 0x0112
@@ -49,7 +52,7 @@ def read_image_and_mask(path: str | Path) -> tuple[Tensor, Tensor]:
             pixels = _deep_png(path, opened) if _is_deep_png(opened) else _pixels(opened)
     except _DAMAGE as error:
         raise ImageError(_why_unreadable(path, error)) from error
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise ImageError(_why_unreadable(path, error)) from error
     if not np.isfinite(pixels).all():
         raise ImageError(f"{path}: holds NaN or infinite pixels. Export the image again.")
@@ -160,7 +163,11 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 def _is_deep_png(opened: Image.Image) -> bool:
     """Whether Pillow would silently drop the low bytes: PNG with 16 bits in more than one channel."""
-    return opened.format == "PNG" and opened.mode != "I;16" and any(";16B" in str(t) for t in opened.tile)
+    return (
+        opened.format == "PNG"
+        and opened.mode != "I;16"
+        and any(";16B" in str(tile) for tile in getattr(opened, "tile", ()))
+    )
 
 
 def _deep_png(path: Path, opened: Image.Image) -> np.ndarray:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 
 from ..errors import VideoError
 from .container import first_frame_time, open_container
@@ -44,7 +46,7 @@ class AudioFeed:
         self._source, self._stream, self._output, self._target = source, stream, output, target
         self._copied, self._start = copied, start
         self._pieces = self._read()
-        self._next: av.Packet | av.AudioFrame | None = None
+        self._next: tuple[Fraction, av.Packet | av.AudioFrame] | None = None
         self._ended = False
 
     def advance(self, until: Fraction) -> None:
@@ -55,12 +57,12 @@ class AudioFeed:
                     self._next = next(self._pieces, None)
                 if self._next is None:
                     self._ended = True
-                elif self._next.pts * self._next.time_base >= until:
+                elif self._next[0] >= until:
                     return
                 else:
-                    self._store(self._next)
+                    self._store(self._next[1])
                     self._next = None
-            except (av.FFmpegError, OSError) as error:
+            except (FFmpegError, OSError) as error:
                 logger.warning("%s: its sound ends early in the result (%s)", self._source.name, error)
                 self._ended = True
 
@@ -74,19 +76,19 @@ class AudioFeed:
         self._pieces.close()
         self._source.close()
 
-    def _read(self) -> Generator[av.Packet | av.AudioFrame, None, None]:
-        """Packets or decoded frames, their timestamps counted from the first video frame."""
+    def _read(self) -> Generator[tuple[Fraction, av.Packet | av.AudioFrame], None, None]:
+        """Packets or decoded frames and their time in seconds, counted from the first video frame."""
         for packet in self._source.demux(self._stream):
             if not self._copied:
                 for frame in packet.decode():
-                    if frame.pts is not None:
+                    if frame.pts is not None and frame.time_base:
                         frame.pts -= round(self._start / frame.time_base)
-                        yield frame
-            elif packet.size and packet.pts is not None:
+                        yield frame.pts * frame.time_base, frame
+            elif packet.size and packet.pts is not None and packet.time_base:
                 shift = round(self._start / packet.time_base)
                 packet.pts -= shift
                 packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-                yield packet
+                yield packet.pts * packet.time_base, packet
 
     def _store(self, piece: av.Packet | av.AudioFrame) -> None:
         if isinstance(piece, av.AudioFrame):
@@ -118,7 +120,7 @@ def open_audio(path: Path, output: OutputContainer, kind: str) -> AudioFeed | No
         name, bit_rate = _ENCODERS[kind]
         rates = _OPUS_RATES if name == "libopus" else _AAC_RATES
         rate = stream.rate if stream.rate in rates else 48000
-        target = output.add_stream(name, rate=rate)
+        target = cast(av.AudioStream, output.add_stream(name, rate=rate))
         target.codec_context.layout = "mono" if stream.channels == 1 else "stereo"
         target.codec_context.bit_rate = bit_rate
     return AudioFeed(source, stream, output, target, copied, start)

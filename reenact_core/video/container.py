@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
@@ -14,6 +14,8 @@ import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
 from av.video.reformatter import ColorRange, Interpolation
 from torch import Tensor
 
@@ -44,7 +46,7 @@ def open_container(path: Path) -> InputContainer:
     """`path` opened by FFmpeg. Raises `VideoError` when its content is no video or audio it knows."""
     try:
         container = av.open(str(path.resolve()), options=_ONLY_FILES)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         if path.is_file() and path.stat().st_size == 0:
             raise VideoError(f"{path}: is empty (0 bytes). Copy or export it again.") from error
         reason = getattr(error, "strerror", None) or str(error)
@@ -67,7 +69,7 @@ def first_frame_time(path: Path) -> Fraction:
             for packet in islice(packets, _REORDERED):
                 if packet.pts is not None and not packet.is_discard:
                     times.append(packet.pts * packet.time_base)
-        except (VideoError, av.FFmpegError) as error:
+        except (VideoError, FFmpegError) as error:
             logger.debug("%s: no time of a first frame (%s)", path, error)
     return min(times, default=Fraction(0))
 
@@ -97,7 +99,7 @@ class ContainerSource:
         else:
             self.grid = fit_grid(times, claims)
 
-    def frames(self) -> Iterator[tuple[float | None, Pixels]]:
+    def frames(self) -> Generator[tuple[float | None, Pixels], None, None]:
         decoded = 0
         for frame in self._decode():
             decoded += 1
@@ -107,7 +109,7 @@ class ContainerSource:
                 "%s: damaged, %d of %d frames could be decoded", self.path, decoded, self._expected
             )
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """All frames that decode; damaged packets are skipped."""
         with open_container(self.path) as container:
             stream = _video_stream(container, self.path)
@@ -119,10 +121,10 @@ class ContainerSource:
                     if packet is None:
                         return
                     frames = packet.decode()
-                except av.InvalidDataError as error:
+                except InvalidDataError as error:
                     logger.debug("%s: skipped a damaged packet (%s)", self.path, error)
                     continue
-                except (av.FFmpegError, OSError) as error:
+                except (FFmpegError, OSError) as error:
                     logger.warning("%s: reading stopped early (%s)", self.path, error)
                     return
                 yield from frames
@@ -148,13 +150,13 @@ class ContainerSource:
 
 def _video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:  # cover art of a music file
+        if not stream.disposition & Disposition.attached_pic:  # cover art of a music file
             return stream
     raise VideoError(f"{path}: has no video stream. Give a file with pictures in it.")
 
 
 def _packet_times(container: InputContainer, stream: av.VideoStream) -> tuple[list[float] | None, int]:
-    """Presentation times in seconds of all frames that will be shown (None if any is unknown), packet count."""
+    """Seconds at which each frame will be shown (None if any is unknown), and how many packets there are."""
     times: list[float] = []
     packets = untimed = 0
     try:
@@ -168,7 +170,7 @@ def _packet_times(container: InputContainer, stream: av.VideoStream) -> tuple[li
                 untimed += 1
             else:
                 times.append(float(packet.pts * packet.time_base))
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         logger.debug("%s: no further packets (%s)", container.name, error)
     return (times if times and not untimed else None), packets
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import av
 import av.filter
 import numpy as np
 from av.container import OutputContainer
+from av.error import FFmpegError
 from PIL import Image
 
 from ..errors import VideoError
@@ -58,7 +59,7 @@ class ContainerEncoder:
         options = {"movflags": "+faststart"} if kind != "webm" else {}
         self._container = av.open(str(file.resolve()), "w", format=kind, options=options)
         try:
-            stream = self._container.add_stream(codec.name, rate=rate, options=codec.options)
+            stream = _video_stream(self._container, codec.name, rate, codec.options)
             stream.width = width + self._padding[1][1]
             stream.height = height + self._padding[0][1]
             stream.pix_fmt = "yuv420p"
@@ -113,7 +114,7 @@ class GifEncoder:
         height, width = size
         self._graph = _palette_graph(width, height)
         self._container = av.open(str(file.resolve()), "w", format="gif")
-        self._stream = self._container.add_stream("gif", rate=self._TICKS)
+        self._stream = _video_stream(self._container, "gif", Fraction(self._TICKS), {})
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "pal8"
         self._stream.codec_context.time_base = Fraction(1, self._TICKS)
         if rate > self._TICKS // self._SHORTEST:
@@ -128,7 +129,7 @@ class GifEncoder:
         picture = av.VideoFrame.from_ndarray(frame, "rgb24")
         picture.pts, picture.time_base = tick, Fraction(1, self._TICKS)
         self._graph.push(picture)
-        self._container.mux(self._stream.encode(self._graph.pull()))
+        self._container.mux(self._stream.encode(cast(av.VideoFrame, self._graph.pull())))
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
@@ -167,9 +168,17 @@ def _available(kind: str) -> Codec:
     raise VideoError(f".{kind} needs one of the codecs {names}, and FFmpeg has none here. Use a folder.")
 
 
+def _video_stream(
+    container: OutputContainer, codec: str, rate: Fraction, options: dict[str, str]
+) -> av.VideoStream:
+    return cast(av.VideoStream, container.add_stream(codec, rate=rate, options=options))
+
+
 def _palette_graph(width: int, height: int) -> av.filter.Graph:
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1, 100))
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100)
+    )
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     apply = graph.add("paletteuse", "new=1:dither=sierra2_4a")
@@ -187,5 +196,5 @@ def _drop(container: OutputContainer) -> None:
     """Close a half-written container whose file is about to be removed."""
     try:
         container.close()
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         logger.debug("closing an unfinished file: %s", error)

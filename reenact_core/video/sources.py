@@ -7,7 +7,7 @@ functions that make the pixels, so that frames nobody wants are not converted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import ImageError, VideoError
-from ..images import image_size, list_images, read_image
+from ..images import image_size, read_image
 from .timing import Grid, fit_grid
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Source(Protocol):
     grid: Grid
     has_audio: bool
 
-    def frames(self) -> Iterator[tuple[float | None, Pixels]]: ...
+    def frames(self) -> Generator[tuple[float | None, Pixels], None, None]: ...
 
 
 class StillsSource:
@@ -66,7 +66,7 @@ class StillsSource:
             raise VideoError(str(error)) from error
         self.grid = Grid(frame_rate or _FOLDER_RATE, 0.0, len(images), True)
 
-    def frames(self) -> Iterator[tuple[float | None, Pixels]]:
+    def frames(self) -> Generator[tuple[float | None, Pixels], None, None]:
         for image in self._images:
             yield None, partial(self._read, image)
 
@@ -86,22 +86,23 @@ class AnimationSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         starts: list[float] = []
-        end = 0.0
+        length = 0.0
         with closing(self._decode()) as decoded:
             for picture, start, end in decoded:
                 starts.append(start)
+                length = end
                 self.width, self.height = picture.size
         if not starts:
             raise VideoError(f"{path}: no frame of it can be decoded. Copy or export it again.")
-        only = Fraction(1 / end).limit_denominator(1001) if len(starts) == 1 else None
+        only = Fraction(1 / length).limit_denominator(1001) if len(starts) == 1 else None
         self.grid = fit_grid(starts, [only])
 
-    def frames(self) -> Iterator[tuple[float | None, Pixels]]:
+    def frames(self) -> Generator[tuple[float | None, Pixels], None, None]:
         for picture, start, _ in self._decode():
             yield start, partial(_picture_tensor, picture.convert("RGB"))
 
-    def _decode(self) -> Iterator[tuple[Image.Image, float, float]]:
-        """Every frame that decodes, with its start and end in seconds; the next step overwrites the picture."""
+    def _decode(self) -> Generator[tuple[Image.Image, float, float], None, None]:
+        """Frames that decode, with start and end in seconds; the next step overwrites the picture."""
         decoded = total = 0
         end = 0.0
         try:

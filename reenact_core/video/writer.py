@@ -9,8 +9,8 @@ import uuid
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import torch
+from av.error import FFmpegError
 from torch import Tensor
 
 from ..errors import VideoError
@@ -66,7 +66,7 @@ class VideoWriter:
         try:
             self._make_parents()
             self._encoder = self._open_encoder(rate, None if audio_from is None else Path(audio_from))
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             self.abort()
             raise VideoError(f"{path}: can't be written ({error}). Choose another place.") from error
         except BaseException:
@@ -97,13 +97,14 @@ class VideoWriter:
         for frame in chunk.detach():
             if not torch.isfinite(frame).all():
                 raise VideoError(
-                    f"{self.path}: frame {self.frame_count} holds NaN or infinity. The stage before made them."
+                    f"{self.path}: frame {self.frame_count} holds NaN or infinity. "
+                    "That is a fault of the stage before."
                 )
             scaled = frame.float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
             rgb = scaled.permute(1, 2, 0).contiguous().cpu().numpy()
             try:
                 self._encoder.add(rgb)
-            except (av.FFmpegError, OSError) as error:
+            except (FFmpegError, OSError) as error:
                 raise VideoError(f"{self.path}: writing failed ({error}). Is the disk full?") from error
             self.frame_count += 1
 
@@ -118,7 +119,7 @@ class VideoWriter:
             self._encoder.finish()
             self._encoder = None
             self._move_into_place()
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             self.abort()
             raise VideoError(f"{self.path}: writing failed ({error}). Is the disk full?") from error
         except BaseException:
