@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, Interpolation
 from torch import Tensor
 
 from ..errors import VideoError
 from .sources import Pixels
-from .timing import fit_grid
+from .timing import Grid, fit_grid
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,22 @@ FULL_RANGE, LIMITED_RANGE = int(ColorRange.JPEG), int(ColorRange.MPEG)
 BT601, BT709 = 5, 1
 # How a file names its matrix (ITU-T H.273 MatrixCoefficients) -> how the scaler names it.
 _MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
+_DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")
 # The first frame shown is among this many first packets, however codecs reorder.
 _REORDERED = 64
-# Playlists and the like may name other files or addresses: only the file itself may be read.
+# FFmpeg renders text as terminal art and follows playlists to other files; neither is meant here.
+_TEXTS = ("tty", "hls", "concat", "dash", "imf")
 _ONLY_FILES = {"protocol_whitelist": "file"}
+
+
+class _Index(NamedTuple):
+    """What a walk over the packets of a file tells, without decoding."""
+
+    times: list[float]  # seconds at which the frames are shown; short where a frame has no timestamp
+    packets: int
+    shown: int  # packets an edit list doesn't hide
+    promised: int  # frames the file's own index tells of, 0 where it has none
+    end: float | None  # seconds, end of the stream as noted by Matroska and WebM
 
 
 def open_container(path: Path) -> InputContainer:
@@ -54,9 +68,9 @@ def open_container(path: Path) -> InputContainer:
             f"{path}: can't be read as a video ({reason}). "
             f"It is damaged or cut short, or no video at all; try playing it, then export it again."
         ) from error
-    if container.format.name == "tty":  # FFmpeg renders text files as terminal art
+    if container.format.name.split(",")[0] in _TEXTS:
         container.close()
-        raise VideoError(f"{path}: is a text file, a video was expected. Check the path.")
+        raise VideoError(f"{path}: is a text file or playlist. Give the video file itself.")
     return container
 
 
@@ -83,9 +97,7 @@ class ContainerSource:
             stream = _video_stream(container, path)
             self.has_audio = bool(container.streams.audio)
             claims = [stream.average_rate, stream.base_rate, stream.guessed_rate]
-            announced = stream.frames
-            times, packets = _packet_times(container, stream)
-        self._expected = max(packets, announced)
+            index = _index(container, stream)
         with closing(self._decode()) as decoded:
             first = next(decoded, None)
         if first is None:
@@ -93,11 +105,11 @@ class ContainerSource:
         self._coded = (first.width, first.height)
         pixels = self._pixels(first)
         self.height, self.width = pixels.shape[1:]
-        if times is None:
-            rate = next((claim for claim in claims if claim), None)
-            self.grid = fit_grid([0.0], [rate])._replace(count=None)
+        if len(index.times) < index.shown:
+            self.grid = fit_grid([0.0], claims)._replace(count=None)
         else:
-            self.grid = fit_grid(times, claims)
+            self.grid = fit_grid(index.times, claims)
+        self._expected = _expected_frames(index, self.grid)
 
     def frames(self) -> Generator[tuple[float | None, Pixels], None, None]:
         decoded = 0
@@ -113,21 +125,15 @@ class ContainerSource:
         """All frames that decode; damaged packets are skipped."""
         with open_container(self.path) as container:
             stream = _video_stream(container, self.path)
-            stream.thread_type = "AUTO"
-            packets = container.demux(stream)
-            while True:
+            # Decoding several frames at once would lose good ones together with a damaged one.
+            stream.thread_type = "SLICE"
+            for packet in _packets(container, stream):
                 try:
-                    packet = next(packets, None)
-                    if packet is None:
-                        return
-                    frames = packet.decode()
-                except InvalidDataError as error:
+                    frames = stream.decode(packet)
+                except FFmpegError as error:
                     logger.debug("%s: skipped a damaged packet (%s)", self.path, error)
-                    continue
-                except (FFmpegError, OSError) as error:
-                    logger.warning("%s: reading stopped early (%s)", self.path, error)
-                    return
-                yield from frames
+                else:
+                    yield from frames
 
     def _pixels(self, frame: av.VideoFrame) -> Tensor:
         """[3,H,W] uint8 of a decoded frame."""
@@ -155,24 +161,42 @@ def _video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     raise VideoError(f"{path}: has no video stream. Give a file with pictures in it.")
 
 
-def _packet_times(container: InputContainer, stream: av.VideoStream) -> tuple[list[float] | None, int]:
-    """Seconds at which each frame will be shown (None if any is unknown), and how many packets there are."""
-    times: list[float] = []
-    packets = untimed = 0
+def _packets(container: InputContainer, stream: av.VideoStream) -> Iterator[av.Packet | None]:
+    """All packets that can be read; then an empty one or None, which makes a decoder hand out its last."""
     try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            packets += 1
-            if packet.is_discard:
-                continue
-            if packet.pts is None:
-                untimed += 1
-            else:
-                times.append(float(packet.pts * packet.time_base))
+        yield from container.demux(stream)
     except (FFmpegError, OSError) as error:
         logger.debug("%s: no further packets (%s)", container.name, error)
-    return (times if times and not untimed else None), packets
+        yield None
+
+
+def _index(container: InputContainer, stream: av.VideoStream) -> _Index:
+    times: list[float] = []
+    packets = shown = 0
+    for packet in _packets(container, stream):
+        if packet is None or not packet.size:
+            continue
+        packets += 1
+        if packet.is_discard:
+            continue
+        shown += 1
+        if packet.pts is not None and packet.time_base:
+            times.append(float(packet.pts * packet.time_base))
+    noted = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    end = None
+    if noted is not None:
+        end = int(noted[1]) * 3600 + int(noted[2]) * 60 + float(noted[3])
+    return _Index(times, packets, shown, stream.frames, end)
+
+
+def _expected_frames(index: _Index, grid: Grid) -> int:
+    """How many frames an undamaged file would decode to."""
+    promised = index.promised
+    if not promised and index.end is not None and index.times and grid.constant:
+        after_last = int((index.end - max(index.times)) * grid.rate)
+        promised = index.packets + after_last - 1
+    # A file may count the pauses between its frames, or frames cut away by an edit list: no damage.
+    return promised if promised > max(index.packets, grid.count or 0) else index.shown
 
 
 def _matrix(frame: av.VideoFrame) -> int:

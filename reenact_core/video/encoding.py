@@ -129,7 +129,9 @@ class GifEncoder:
         picture = av.VideoFrame.from_ndarray(frame, "rgb24")
         picture.pts, picture.time_base = tick, Fraction(1, self._TICKS)
         self._graph.push(picture)
-        self._container.mux(self._stream.encode(cast(av.VideoFrame, self._graph.pull())))
+        for packet in self._stream.encode(cast(av.VideoFrame, self._graph.pull())):
+            packet.duration = max(round(self._TICKS / self._rate), self._SHORTEST)  # used for the last one
+            self._container.mux(packet)
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
