@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+GROUPS = 6  # passes of the rasteriser
+
 
 def pixel_grid(height: int, width: int) -> Tensor:
     """Centres of the pixels of a height x width image as [height,width,2] xy in pixels."""
@@ -108,22 +110,28 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
     """
     count, faces = vertices.shape[0], triangles.shape[0]
     corners = vertices[:, triangles]  # [N,F,3,3]
-    first = (corners[..., :2].amin(2) - 0.5).ceil()  # [N,F,2] first pixel centre inside the box
-    last = (corners[..., :2].amax(2) - 0.5).floor()
-    first, last = first.clamp(0, size), last.clamp(-1, size - 1)
-    reach = int((last - first).amax().clamp_min(0)) + 1
-    step = torch.stack(torch.meshgrid(torch.arange(reach), torch.arange(reach), indexing="xy"), -1).reshape(-1, 2)
-    pixel = first[:, :, None] + step  # [N,F,reach^2,2]
-    weights = _barycentric(pixel + 0.5, corners[:, :, None, :, :2])  # [N,F,reach^2,3]
-    inside = (weights >= -1e-6).all(-1) & (pixel <= last[:, :, None]).all(-1)
-    depth = (weights * corners[:, :, None, :, 2]).sum(-1)
+    first = (corners[..., :2].amin(2) - 0.5).ceil().clamp(0, size)  # [N,F,2] first pixel centre inside the box
+    last = (corners[..., :2].amax(2) - 0.5).floor().clamp(-1, size - 1)
     low, high = vertices[..., 2].amin(), vertices[..., 2].amax()
-    level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
-    key = level * faces + torch.arange(faces)[:, None]
-    cell = (pixel[..., 1] * size + pixel[..., 0]).long() + torch.arange(count)[:, None, None] * size * size
+    image = torch.arange(count)[:, None, None] * size * size
     nothing = torch.iinfo(torch.int64).max
     buffer = torch.full((count * size * size,), nothing)
-    buffer = buffer.scatter_reduce(0, cell[inside], key[inside], "amin")
+    # Triangles of like extent go together, so that a few large ones do not make all boxes large.
+    extent = (last - first).amax((0, 2))
+    for group in extent.argsort().chunk(min(GROUPS, faces)):
+        reach = int(extent[group].amax()) + 1
+        if reach <= 0:
+            continue
+        step = pixel_grid(reach, reach).flatten(0, 1).floor()
+        pixel = first[:, group, None] + step  # [N,f,reach^2,2]
+        inner = corners[:, group, None]
+        weights = _barycentric(pixel + 0.5, inner[..., :2])
+        inside = (weights >= -1e-6).all(-1) & (pixel <= last[:, group, None]).all(-1)
+        depth = (weights * inner[..., 2]).sum(-1)
+        level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
+        key = level * faces + group[:, None]
+        cell = (pixel[..., 1] * size + pixel[..., 0]).long() + image
+        buffer.scatter_reduce_(0, cell[inside], key[inside], "amin")
     seen = (buffer != nothing).reshape(count, size, size)
     triangle = torch.where(seen, buffer.reshape(count, size, size) % faces, -1)
     chosen = corners.flatten(0, 1)[triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]

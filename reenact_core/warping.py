@@ -100,7 +100,7 @@ def warp_per_reference(
     boxes = model.place(own)
     side = int(boxes[0, 2])
     working = side if size is None else min(size, side)
-    encoded = model.encode_references(references, own, working / side)
+    encoded = model.encode_references(references, own, side, working)
     return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes))
 
 

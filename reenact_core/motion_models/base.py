@@ -8,6 +8,7 @@ it (fusion, smoothing, paste-back, video) is shared by all models.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -36,7 +37,7 @@ class MotionModel(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the model's weights are, and so where its images have to go."""
-        return next(self.parameters()).device
+        return next(chain(self.parameters(), self.buffers())).device
 
     def encode_driving(self, frames: Tensor, faces: Faces) -> Tensor | None:
         """The model's own motion code [T,D] of driving frames [T,3,H,W]; None where landmarks are all it needs."""
@@ -47,11 +48,8 @@ class MotionModel(nn.Module, ABC):
         """Boxes [T,3] on the output canvas in which the model paints; `motion` is already this person's."""
 
     @abstractmethod
-    def encode_references(self, references: References, motion: DrivingMotion, size: float) -> Any:
-        """What the model keeps of the references, computed once.
-
-        `size` is how many working pixels one canvas pixel gets (at most 1).
-        """
+    def encode_references(self, references: References, motion: DrivingMotion, side: int, size: int) -> Any:
+        """What the model keeps of the references, computed once. Boxes of `side` canvas pixels get `size` pixels."""
 
     @abstractmethod
     def warp(self, encoded: Any, motion: DrivingMotion, boxes: Tensor, size: int) -> Evidence:

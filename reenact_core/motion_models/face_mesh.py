@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import geometry
 from ..decoding.colour_match import colour_gains
@@ -20,10 +20,11 @@ from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .base import MotionModel
-from .mesh_flows import MESH, MESH_POINTS, TORSO
+from .mesh_flows import MESH_POINTS
+from .mesh_network import GRID, MeshNetwork, mix_candidates, network_inputs, sample_each
+from .mesh_rules import mix_by_rules
 
-GRID = 128  # cells per side on which geometry is computed; the deformation is resized from there
-MATTE_SIZE = 160  # cells on the longer side of a reference's person matte
+SIDE_STEP = 128  # boxes are a multiple of this, so that grid cells and frequency bands are whole pixels
 BOX_EXTENT = 1.9  # side of the box in units of the landmarks' larger extent
 BOX_LIFT = 0.06  # the box is shifted up by this share of its side: hair is taller than the neck is of interest
 
@@ -32,8 +33,9 @@ class EncodedReferences(NamedTuple):
     """R references at working scale, padded to one size."""
 
     images: Tensor  # [R,3,H,W] in [0,1], colour matched to the first
-    masks: Tensor  # [R,1,H,W] in [0,1] usable pixels; 0 in the padding
-    person: Tensor  # [R,1,h,w] in [0,1], 1 = person, over the whole padded image
+    coarse: Tensor  # [R,3,h,w] the same, one pixel per grid cell
+    usable: Tensor  # [R,1,h,w] in [0,1] the user's masks; 0 in the padding
+    person: Tensor  # [R,1,h,w] in [0,1] matte, 1 = person
     faces: Faces  # in pixels of `images`
     background: Tensor  # [R,2,3] canvas pixels -> pixels of `images`
     facing: Tensor  # [R,468] cosine of the view of each vertex, <= 0 where hidden
@@ -42,33 +44,39 @@ class EncodedReferences(NamedTuple):
 
 
 class FaceMesh(MotionModel):
-    """Geometric part: contributions and confidence follow from rules, not from a network."""
+    """Mesh geometry, mixed by a small network, or by rules where there is none."""
 
     name = "face_mesh"
 
-    def __init__(self) -> None:
+    def __init__(self, network: MeshNetwork | None = None) -> None:
         super().__init__()
         self.matte = PersonMatte.load()
+        self.network = network
 
     def place(self, motion: DrivingMotion) -> Tensor:
         return steady_boxes(motion.faces.landmarks, motion.canvas)
 
-    def encode_references(self, references: References, motion: DrivingMotion, size: float) -> EncodedReferences:
-        scaled = [_rescale(references, r, motion, size) for r in range(len(references.images))]
+    def encode_references(
+        self, references: References, motion: DrivingMotion, side: int, size: int
+    ) -> EncodedReferences:
+        scaled = [_rescale(references, r, motion, size / side) for r in range(len(references.images))]
         height = max(image.shape[-2] for image, _, _ in scaled)
         width = max(image.shape[-1] for image, _, _ in scaled)
         images = torch.stack([_pad(image, height, width, "replicate") for image, _, _ in scaled]).to(self.device)
         masks = torch.stack([_pad(mask, height, width, "constant") for _, mask, _ in scaled]).to(self.device)
         factors = torch.tensor([factor for _, _, factor in scaled])
         faces = references.faces._replace(landmarks=references.faces.landmarks * factors[:, None, None])
-        person = self._person(images)
-        sizes = [tuple(image.shape[-2:]) for image, _, _ in scaled]
+        cell = size / GRID
+        person = coarsen(self.matte.matte(images), cell)
+        sizes = [(image.shape[-2], image.shape[-1]) for image, _, _ in scaled]
         background = align_backgrounds(images, person, faces, sizes, motion)
         facing = visible_vertices(faces.landmarks)
         gains = colour_gains(images, faces.landmarks[:, :MESH_POINTS], facing.clamp_min(0))
+        images = (images * gains[:, :, None, None].to(images)).clamp(0, 1)
         return EncodedReferences(
-            images=(images * gains[:, :, None, None].to(images)).clamp(0, 1),
-            masks=masks,
+            images=images,
+            coarse=coarsen(images, cell),
+            usable=coarsen(masks, cell),
             person=person,
             faces=faces,
             background=background,
@@ -81,28 +89,35 @@ class FaceMesh(MotionModel):
         flows = mesh_flows.compute_flows(
             motion.faces, encoded.faces, encoded.background, boxes.float(), GRID, encoded.facing
         )
-        frames, count = flows.angle.shape
+        distance = pose_distance(motion.faces, encoded.faces)
+        return self.evidence(encoded, flows, distance, boxes, size)
+
+    def evidence(
+        self, encoded: EncodedReferences, flows: mesh_flows.Flows, distance: Tensor, boxes: Tensor, size: int
+    ) -> Evidence:
+        """Evidence from geometry that is already computed (training computes it elsewhere).
+
+        Args:
+            distance: [T,R] pose and expression distance. boxes: [T,3]. size: working pixels per side.
+        """
         image_size = (encoded.images.shape[-2], encoded.images.shape[-1])
         grids = geometry.normalise(flows.positions, image_size).to(encoded.images)  # [T,R,6,G,G,2]
-        contributions, confidence = self._mix(encoded, flows, grids)
-        deformation = (grids * contributions[..., None]).sum(2).flatten(0, 1).permute(0, 3, 1, 2)
-        deformation = F.interpolate(deformation, size=(size, size), mode="bilinear", align_corners=False)
-        deformation = deformation.permute(0, 2, 3, 1).unflatten(0, (frames, count))
-        features = torch.stack(
-            [
-                geometry.sample(encoded.images[r].expand(frames, -1, -1, -1), deformation[:, r])
-                for r in range(count)
-            ],
-            dim=1,
-        )
-        coarse = (grids * contributions[..., None]).sum(2).transpose(0, 1)
-        usable = torch.stack(
-            [geometry.sample(encoded.masks[r].expand(frames, -1, -1, -1), coarse[r], "zeros") for r in range(count)],
-            dim=1,
-        )
+        per_canvas = torch.linalg.det(encoded.background[:, :, :2]).abs().sqrt()  # [R] reference px per canvas px
+        per_box = 2 * boxes[0, 2] * per_canvas[:, None] / torch.tensor([image_size[1], image_size[0]])
+        per_box = per_box[:, None, None].to(encoded.images)  # [R,1,1,2]
+        if self.network is None:
+            mixed = mix_by_rules(flows, grids, encoded.person, encoded.sharpness, distance)
+        else:
+            maps = flow_maps(flows).to(grids)
+            inputs = network_inputs(
+                grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids)
+            )
+            mixed = self.network(inputs, grids, encoded.coarse, per_box)
+        deformation = mix_candidates(grids, mixed.contributions, mixed.shift, per_box)
+        features = sample_each(encoded.images, upsample_deformation(deformation, size))
+        usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
-        distance = pose_distance(motion.faces, encoded.faces)
-        return Evidence(features, confidence, distance, prior)
+        return Evidence(features, mixed.confidence, distance, prior, mixed.scores)
 
     def decode(self, encoded: EncodedReferences, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         return features.clamp(0, 1)
@@ -114,60 +129,18 @@ class FaceMesh(MotionModel):
         grid = geometry.normalise(positions, (encoded.images.shape[-2], encoded.images.shape[-1]))
         return geometry.sample(encoded.images[:1], grid.unflatten(1, canvas))[0]
 
-    def _person(self, images: Tensor) -> Tensor:
-        """Person matte [R,1,h,w] of padded images, coarse: it guides weights, never edges."""
-        scale = MATTE_SIZE / max(images.shape[-2:])
-        size = [max(1, round(side * scale)) for side in images.shape[-2:]]
-        return F.interpolate(self.matte.matte(images), size=size, mode="bilinear", antialias=True, align_corners=False)
+def flow_maps(flows: mesh_flows.Flows) -> Tensor:
+    """Per-pixel facts as network input [T,R,8,G,G]: inside, residual, facing, normals, head coordinates."""
+    count = flows.angle.shape[1]
+    shared = torch.cat([flows.inside, flows.normals, flows.head], 1)[:, None].expand(-1, count, -1, -1, -1)
+    return torch.cat([shared[:, :, :1], 4 * flows.residual, flows.facing, shared[:, :, 1:]], 2)
 
-    def _mix(self, encoded: EncodedReferences, flows: mesh_flows.Flows, grids: Tensor) -> tuple[Tensor, Tensor]:
-        """Contributions [T,R,6,G,G] (sum 1 over candidates) and confidence [T,R,1,G,G] by rule.
 
-        Inside the mesh the mesh decides. Around it the head's rigid motion, below it the torso's, elsewhere the
-        still background; each counts as far as the reference's matte says that it finds a person (or background)
-        where it looks.
-        """
-        frames, count = flows.angle.shape
-        device = grids.device
-        inside, head = flows.inside.to(device)[:, None], flows.head.to(device)[:, None]  # [T,1,1|2,G,G]
-        soft_inside = F.avg_pool2d(inside.flatten(0, 1), 5, 1, 2).unflatten(0, (frames, 1))
-        x, y = head[:, :, :1], head[:, :, 1:]
-        # Head with hair: an ellipse in face heights, a little above the face's centre.
-        radius = ((x / 0.72).square() + ((y + 0.12) / 0.85).square()).sqrt()
-        near_head = torch.sigmoid((1.0 - radius) / 0.08)
-        below = torch.sigmoid((y - 0.45) / 0.06) * torch.sigmoid((1.2 - x.abs() / (0.5 + y.clamp_min(0))) / 0.1)
-
-        def person_at(candidate: int) -> Tensor:
-            looked = [
-                geometry.sample(encoded.person[r].expand(frames, -1, -1, -1), grids[:, r, candidate], "zeros")
-                for r in range(count)
-            ]
-            return torch.stack(looked, 1)
-
-        head_here = near_head * (1 - below) * person_at(2)
-        torso_here = below * person_at(TORSO)
-        rest = 1 - soft_inside
-        mesh = soft_inside + rest * head_here * 0.0
-        rigid = rest * head_here
-        torso = rest * (1 - head_here) * torso_here
-        still = (1 - mesh - rigid - torso).clamp_min(0)
-        zero = torch.zeros_like(rigid)
-        parts = [still, zero, rigid, zero, mesh.expand_as(rigid), torso]
-        contributions = torch.cat(parts, 2)
-
-        angle = flows.angle.to(device)[:, :, None, None, None]
-        like_pose = torch.exp(-(angle / 25).square())
-        like_expression = torch.exp(-(flows.residual.to(device) / 0.05).square())
-        seen = flows.facing.to(device).clamp(0, 1).sqrt()
-        on_face = seen * like_pose * like_expression * (0.5 + 0.5 * encoded.sharpness.to(device)[None, :, None, None, None])
-        plain = 1 - person_at(mesh_flows.BACKGROUND)  # the reference really shows background there
-        confidence = (
-            contributions[:, :, MESH : MESH + 1] * on_face
-            + rigid * like_pose * person_at(2)
-            + torso * like_pose
-            + still * plain
-        )
-        return contributions, confidence.clamp(1e-4, 1)
+def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
+    """Deformation [T,R,G,G,2] at size x size, bilinear: [T,R,size,size,2]."""
+    flat = deformation.flatten(0, 1).permute(0, 3, 1, 2)
+    flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
+    return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])
 
 
 def steady_boxes(landmarks: Tensor, canvas: tuple[int, int]) -> Tensor:
@@ -187,7 +160,8 @@ def steady_boxes(landmarks: Tensor, canvas: tuple[int, int]) -> Tensor:
         side = side + reach
         centre = middle.expand_as(centre)
     lift = torch.stack([torch.zeros(()), BOX_LIFT * side])
-    whole = int(side.ceil().clamp(16, 2 * max(canvas)))
+    steps = (side.clamp(max=2 * max(canvas)) / SIDE_STEP).ceil().clamp_min(1)
+    whole = int(steps) * SIDE_STEP
     corner = (centre - lift - whole / 2).round().long()
     return torch.cat([corner, torch.full((len(corner), 1), whole)], 1)
 
@@ -270,9 +244,17 @@ def _rescale(references: References, index: int, motion: DrivingMotion, size: fl
     if factor > 0.8:
         return image, mask, 1.0
     height, width = (max(1, round(side * factor)) for side in image.shape[-2:])
-    shrink = nn.Upsample(size=(height, width), mode="bilinear", align_corners=False)
-    shrink = lambda x: F.interpolate(x[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
-    return shrink(image), shrink(mask), factor
+    return _resize(image, height, width), _resize(mask, height, width), factor
+
+
+def coarsen(images: Tensor, cell: float) -> Tensor:
+    """Images [R,C,H,W] with about one pixel per `cell` x `cell` pixels, antialiased."""
+    height, width = (max(1, round(side / cell)) for side in images.shape[-2:])
+    return F.interpolate(images, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _resize(image: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def _pad(image: Tensor, height: int, width: int, mode: str) -> Tensor:

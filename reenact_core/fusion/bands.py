@@ -1,0 +1,45 @@
+"""Fusing low, middle and high frequencies with weights of their own (Burt and Adelson 1983, "A multiresolution
+spline with application to image mosaics", with box filters)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+LOW, MIDDLE = 64, 128  # cells per side below which a frequency counts as low, as middle
+BANDS = 3
+
+
+def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
+    """Band-wise weighted sum.
+
+    Args:
+        features: [T,R,C,H,W].
+        weights: [T,R,3,h,w] for low, middle and high frequencies; each band sums to 1 over R.
+    Returns:
+        [T,C,H,W]. Equal to the plain weighted sum where the three bands share their weights, up to resampling.
+
+    Only the high band is summed at full size; the others live on their own coarse grids, and what a coarse level adds
+    is the difference between its weights and those of the next finer one.
+    """
+    size = features.shape[-1]
+    low = _resize(features, min(LOW, size))
+    middle = _resize(features, min(MIDDLE, size))
+    weight_low, weight_middle, weight_high = (weights[:, :, band : band + 1] for band in range(BANDS))
+    coarse = ((_resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1])) * low).sum(1)
+    step = _resize(weight_middle, middle.shape[-1]) - _resize(weight_high, middle.shape[-1])
+    fine = (step * middle).sum(1) + _resize(coarse[:, None], middle.shape[-1])[:, 0]
+    full = (features * _resize(weight_high, size)).sum(1)
+    return full + _resize(fine[:, None], size)[:, 0]
+
+
+def _resize(maps: Tensor, size: int) -> Tensor:
+    """Square maps [T,R,C,H,H] resized: box filter downwards, bilinear upwards."""
+    if maps.shape[-1] == size:
+        return maps
+    flat = maps.flatten(0, 1)
+    if size < maps.shape[-1]:
+        flat = F.adaptive_avg_pool2d(flat, size)
+    else:
+        flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
+    return flat.unflatten(0, maps.shape[:2])
