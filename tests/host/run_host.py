@@ -12,35 +12,34 @@ import sys
 from pathlib import Path
 
 
-def make_torchvision_importable():
-    """Import torchvision; where its compiled operators are missing, declare the two names it looks for.
+_kept = []  # operator declarations end with the object that made them
 
-    Returns whatever must be kept alive for the declarations to stay valid (None if nothing was needed).
-    """
+
+def make_torchvision_importable() -> None:
+    """Import torchvision; where its compiled operators are missing, declare the two names it looks for."""
     import torch
 
     try:
         importlib.import_module("torchvision")
-        return None
+        return
     except (RuntimeError, OSError):
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _kept.append(library)
     importlib.import_module("torchvision")
-    return library
 
 
 def main() -> None:
     """Replace this program by the host's `main.py`."""
     tree = Path(sys.argv[1]).resolve()
-    declarations = make_torchvision_importable()
+    make_torchvision_importable()
     sys.path[0] = str(tree)
     script = str(tree / "main.py")
     sys.argv = [script, *sys.argv[2:]]
     runpy.run_path(script, run_name="__main__")
-    del declarations
 
 
 if __name__ == "__main__":

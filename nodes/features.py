@@ -1,0 +1,11 @@
+"""What this host can do. Every difference between hosts is found out here and nowhere else."""
+
+from __future__ import annotations
+
+import inspect
+
+from comfy_api.latest import io
+
+DYNAMIC_COMBO = hasattr(io, "DynamicCombo")  # a choice that shows only the settings of what is chosen
+AUTOGROW = hasattr(io, "Autogrow")  # sockets that appear as they are needed
+ADVANCED = "advanced" in inspect.signature(io.Float.Input).parameters  # inputs folded away at first
