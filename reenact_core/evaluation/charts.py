@@ -37,7 +37,7 @@ def line_chart(title: str, axis: str, curves: Mapping[str, Sequence[tuple[int, I
 
     rows = (len(curves) + 2) // 3
     parts = [
-        f'<svg role=img width="{_WIDTH}" height="{_HEIGHT + 18 * rows}" '
+        f'<svg role="img" width="{_WIDTH}" height="{_HEIGHT + 18 * rows}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT + 18 * rows}">',
         f'<title>{html.escape(title)}</title><text x="{_LEFT}" y="18">{html.escape(title)}</text>',
     ]

@@ -20,5 +20,6 @@ def write_beside(path: Path, data: bytes) -> None:
         beside.write_bytes(data)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            beside.unlink(missing_ok=True)
         raise ReenactError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error

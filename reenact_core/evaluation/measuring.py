@@ -27,7 +27,8 @@ class Truth(NamedTuple):
     boxes: regions.Boxes  # axis N, head crops
     hulls: Tensor  # [N,1,256,256], faces in the head crops
     faces: Faces  # axis N, tracked in the head crops
-    embeddings: Tensor | None  # [N,128] identity, zero where no face was found
+    embeddings: Tensor | None  # [N,128] identity, meaningless where no face was found
+    unrest: dict[str, float]  # by region: sum of second differences over all triples
 
 
 class Measurement(NamedTuple):
@@ -44,6 +45,7 @@ def prepare_truth(
     landmarks: Tensor,
     track: Track,
     networks: MetricNetworks,
+    full_side: int,
 ) -> Truth:
     """Derive boxes, hulls, faces and embeddings from the true frames.
 
@@ -57,7 +59,15 @@ def prepare_truth(
     )
     faces = _tracked(crops, track)
     embeddings = networks.identity(crops, faces.landmarks) if networks.identity else None
-    return Truth(tuple(indices), torch.tensor(sampled), images, boxes, hulls, faces, embeddings)
+    unrest: dict[str, float] = dict.fromkeys(regions.NAMES, 0.0)
+    for last in range(len(indices)):
+        if _ends_triple(indices, last):
+            middle, triple = slice(last - 1, last), images[last - 2 : last + 1].float() / 255
+            for region, value in _second_differences(
+                triple, boxes.at(middle), hulls[middle], full_side
+            ).items():
+                unrest[region] += float(value)
+    return Truth(tuple(indices), torch.tensor(sampled), images, boxes, hulls, faces, embeddings, unrest)
 
 
 @torch.inference_mode()
@@ -76,8 +86,8 @@ def measure(
         full_side: full frames are reduced to at most this many pixels on their longer side; 0 = never.
         watch: called with (position on axis N, head crop [3,256,256]) of every measured result.
     """
-    gathered: dict[str, dict[str, list[Tensor]]] = {region: {} for region in ("full", "head", "face")}
-    flicker = {region: torch.zeros(2) for region in gathered}  # sums over triples: result, truth
+    gathered: dict[str, dict[str, list[Tensor]]] = {region: {} for region in regions.NAMES}
+    unrest: dict[str, float] = dict.fromkeys(regions.NAMES, 0.0)  # sums of second differences over triples
     recent: list[Tensor] = []  # the last three results, for second differences
     position = 0
     for chunk in results:
@@ -89,16 +99,19 @@ def measure(
                     for key, value in values.items():
                         gathered[region].setdefault(key, []).append(value)
             if _ends_triple(truth.indices, position):
-                for region, pair in _second_differences(truth, position - 1, recent, full_side).items():
-                    flicker[region] += pair
+                middle = slice(position - 1, position)
+                triple = torch.stack(recent)
+                seen = _second_differences(triple, truth.boxes.at(middle), truth.hulls[middle], full_side)
+                for region, value in seen.items():
+                    unrest[region] += float(value)
             position += 1
     if position != len(truth.indices):
         raise AssertionError(f"{position} results for {len(truth.indices)} frames")
     means = {region: {key: _mean(found[key]) for key in found} for region, found in gathered.items()}
-    triples = count_triples(truth.indices)
-    for region, (made, real) in flicker.items():
-        moving = triples > 0 and real / triples > _STILL
-        means[region]["flicker"] = float(made / real) if moving else None
+    for region, value in unrest.items():
+        real = truth.unrest[region]
+        moving = real > _STILL * count_triples(truth.indices)
+        means[region]["flicker"] = value / real if moving else None
     return Measurement(int(truth.sampled.sum()), means)
 
 
@@ -124,28 +137,28 @@ def _compare(
     made, real = regions.crop(pair, box).split(1)
     if watch is not None:
         watch(position, made[0])
-    found = {
-        "full": _picture_metrics(full[:1], full[1:], None, networks),
-        "head": _picture_metrics(made, real, None, networks),
-        "face": _picture_metrics(made, real, truth.hulls[at], networks),
-    }
-    found["head"] |= _face_metrics(truth, at, made, track, networks)
-    return found
+    (frame,) = _picture_metrics(full[:1], full[1:], [None], networks)
+    head, face = _picture_metrics(made, real, [None, truth.hulls[at]], networks)
+    return {"full": frame, "head": head | _face_metrics(truth, at, made, track, networks), "face": face}
 
 
 def _picture_metrics(
-    made: Tensor, real: Tensor, mask: Tensor | None, networks: MetricNetworks
-) -> dict[str, Tensor]:
-    whole, scales = metrics.similarity(made, real, mask)
-    values = {
-        "l1": metrics.l1(made, real, mask),
-        "psnr": metrics.psnr(made, real, mask),
-        "ssim": whole,
-        "ms_ssim": scales,
-    }
+    made: Tensor, real: Tensor, masks: Sequence[Tensor | None], networks: MetricNetworks
+) -> list[dict[str, Tensor]]:
+    """Metrics of one pair of pictures [1,3,H,W] under each mask."""
+    found = [
+        {
+            "l1": metrics.l1(made, real, mask),
+            "psnr": metrics.psnr(made, real, mask),
+            "ssim": similarity.ssim,
+            "ms_ssim": similarity.ms_ssim,
+        }
+        for mask, similarity in zip(masks, metrics.similarity_by_mask(made, real, masks))
+    ]
     if networks.lpips is not None and min(made.shape[-2:]) >= SMALLEST_LPIPS_SIDE:
-        values["lpips"] = networks.lpips(made, real, mask)
-    return values
+        for values, distance in zip(found, networks.lpips.by_mask(made, real, masks)):
+            values["lpips"] = distance
+    return found
 
 
 def _face_metrics(
@@ -176,18 +189,14 @@ def _tracked(crops: Tensor, track: Track) -> Faces:
 
 
 def _second_differences(
-    truth: Truth, middle: int, recent: Sequence[Tensor], full_side: int
+    frames: Tensor, box: regions.Boxes, hull: Tensor, full_side: int
 ) -> dict[str, Tensor]:
-    """(result, truth) second differences [2] around one frame, cut with the middle frame's box and hull."""
-    made = torch.stack(list(recent))
-    real = truth.images[middle - 1 : middle + 2].float() / 255
-    box, hull = truth.boxes.at([middle] * 3), truth.hulls[middle : middle + 1]
-    head = [regions.crop(images, box) for images in (made, real)]
-    full = [regions.shrink(images, full_side) for images in (made, real)]
+    """Second difference of three frames [3,3,H,W] by region, all cut with the middle one's box and hull."""
+    head = regions.crop(frames, box.at([0, 0, 0]))
     return {
-        "full": torch.stack([metrics.second_difference(images) for images in full]),
-        "head": torch.stack([metrics.second_difference(images) for images in head]),
-        "face": torch.stack([metrics.second_difference(images, hull) for images in head]),
+        "full": metrics.second_difference(regions.shrink(frames, full_side)),
+        "head": metrics.second_difference(head),
+        "face": metrics.second_difference(head, hull),
     }
 
 

@@ -9,6 +9,7 @@ image); MS-SSIM, Wang et al. 2003 (5 scales, weights below). Both per RGB channe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,26 +54,34 @@ def similarity(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Similarity:
     With a mask, the mean runs over the windows whose centre lies in it; a window at the border of the mask
     still looks up to 5 px beyond. Negative contrast terms of MS-SSIM count as 0.
     """
+    return similarity_by_mask(a, b, [mask])[0]
+
+
+def similarity_by_mask(a: Tensor, b: Tensor, masks: Sequence[Tensor | None]) -> list[Similarity]:
+    """`similarity` with each of several masks, for little more than the price of one."""
     a, b = a.clamp(0, 1), b.clamp(0, 1)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         unknown = a.new_full((len(a),), torch.nan)
-        return Similarity(unknown, unknown)
+        return [Similarity(unknown, unknown) for _ in masks]
     scales = len(SCALE_WEIGHTS) if min(a.shape[-2:]) >= SMALLEST_MS_SSIM_SIDE else 1
-    ssim = a.new_zeros(len(a))
-    product = a.new_ones(a.shape[:2])  # [N,3]
+    margin = SSIM_WINDOW // 2
+    ssim: list[Tensor] = []
+    products = [a.new_ones(a.shape[:2]) for _ in masks]  # each [N,3]
     for scale, weight in enumerate(SCALE_WEIGHTS[:scales]):
         if scale:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-            mask = None if mask is None else F.avg_pool2d(mask, 2)
+            masks = [None if mask is None else F.avg_pool2d(mask, 2) for mask in masks]
         whole, contrast = _similarity_maps(a, b)
-        margin = SSIM_WINDOW // 2
-        inner = None if mask is None else mask[..., margin:-margin, margin:-margin]
-        if scale == 0:
-            ssim = masked_mean(whole, inner)
         last = scale == len(SCALE_WEIGHTS) - 1
-        product = product * _channel_means(whole if last else contrast, inner).clamp(min=0) ** weight
-    ms_ssim = product.mean(dim=1) if scales > 1 else torch.full_like(ssim, torch.nan)
-    return Similarity(ssim, ms_ssim)
+        for number, mask in enumerate(masks):
+            inner = None if mask is None else mask[..., margin:-margin, margin:-margin]
+            if scale == 0:
+                ssim.append(masked_mean(whole, inner))
+            part = _channel_means(whole if last else contrast, inner)
+            products[number] = products[number] * part.clamp(min=0) ** weight
+    if scales == 1:
+        return [Similarity(value, torch.full_like(value, torch.nan)) for value in ssim]
+    return [Similarity(value, product.mean(dim=1)) for value, product in zip(ssim, products)]
 
 
 def second_difference(frames: Tensor, mask: Tensor | None = None) -> Tensor:

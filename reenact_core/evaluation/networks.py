@@ -6,6 +6,7 @@ LPIPS: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,12 +56,17 @@ class Lpips(nn.Module):
         `mask` [N,1,H,W] weighs the pixels: each layer's map is averaged over the mask reduced to its size.
         Raises ImageError below `SMALLEST_LPIPS_SIDE`.
         """
-        total = a.new_zeros(len(a))
+        return self.by_mask(a, b, [mask])[0]
+
+    def by_mask(self, a: Tensor, b: Tensor, masks: Sequence[Tensor | None]) -> list[Tensor]:
+        """`forward` with each of several masks, for the price of one."""
+        totals = [a.new_zeros(len(a)) for _ in masks]
         for one, two, weight in zip(self.features(a), self.features(b), self.weights, strict=True):
             gap = ((one - two).square() * weight).sum(dim=1, keepdim=True)
-            inner = None if mask is None else F.interpolate(mask, size=gap.shape[-2:], mode="area")
-            total = total + masked_mean(gap, inner)
-        return total
+            for number, mask in enumerate(masks):
+                inner = None if mask is None else F.interpolate(mask, size=gap.shape[-2:], mode="area")
+                totals[number] = totals[number] + masked_mean(gap, inner)
+        return totals
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Five maps of unit-length features of [N,3,H,W] images in [0,1]."""

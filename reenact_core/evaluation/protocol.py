@@ -7,9 +7,8 @@ with pictures made on the spot and used with any reenactment method.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
@@ -34,11 +33,11 @@ from .result import (
     Row,
     summarise,
 )
+from .settings import Selection, Settings, select_frames
 
 log = logging.getLogger(__name__)
 
 _SHORTEST = 8  # frames; below, a half clip says nothing
-_RUN = 5  # consecutive frames per flicker run: three overlapping triples
 
 
 class Clip(Protocol):
@@ -68,28 +67,6 @@ class Stages(NamedTuple):
     # [n,3,H,W], in absolute mode, one frame for each frame number.
     reconstruct: Callable[[Sequence[Tensor], DrivingMotion, Sequence[int], str], Iterator[Tensor]]
     track: Track
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is measured."""
-
-    references: tuple[int, ...] = (1, 2, 4, 8)
-    strategies: tuple[str, ...] = ()
-    step: int = 10  # every k-th frame of the second half ...
-    most_frames: int = 30  # ... but a larger k where that would be more frames than this
-    flicker_runs: int = 4  # runs of consecutive frames per clip for the flicker ratio
-    full_side: int = 512  # full frames are measured at most this large; 0 = as they are
-    pictures: bool = False  # keep the head crops of one frame per clip for the report
-
-    def __post_init__(self) -> None:
-        if not self.strategies:
-            raise ReenactError("No strategy was given. Name at least one fusion strategy.")
-        if not self.references or min(self.references) < 1:
-            raise ReenactError(f"Numbers of references must be 1 or more, got {list(self.references)}.")
-        for name, least in (("step", 1), ("most_frames", 1), ("flicker_runs", 0), ("full_side", 0)):
-            if getattr(self, name) < least:
-                raise ReenactError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
 
 
 def evaluate(
@@ -145,35 +122,6 @@ def evaluate(
     )
 
 
-class Selection(NamedTuple):
-    """Which frames of a clip are reconstructed."""
-
-    indices: tuple[int, ...]  # ascending
-    sampled: tuple[bool, ...]  # per index: measured; the others only complete a flicker run
-    step: int
-    without_face: int
-
-
-def select_frames(found: Sequence[bool], settings: Settings) -> Selection:
-    """Every k-th frame of the second half that shows a face, and runs of consecutive frames for flicker."""
-    count = len(found)
-    half = (count + 1) // 2
-    step = max(settings.step, math.ceil((count - half) / settings.most_frames))
-    # Not the first frame of the half: it follows the last candidate for a reference.
-    wanted = list(range(half + min(step, count - half) // 2, count, step))
-    sampled = [i for i in wanted if found[i]]
-    runs = min(settings.flicker_runs, len(sampled))
-    chosen = set(sampled)
-    for run in range(runs):
-        start = min(sampled[(2 * run + 1) * len(sampled) // (2 * runs)], max(half, count - _RUN))
-        window = range(start, min(start + _RUN, count))
-        if all(found[i] for i in window):
-            chosen.update(window)
-    indices = tuple(sorted(chosen))
-    marks = set(sampled)
-    return Selection(indices, tuple(i in marks for i in indices), step, len(wanted) - len(sampled))
-
-
 class _Outcome(NamedTuple):
     """What one clip contributes."""
 
@@ -215,7 +163,7 @@ def _evaluate_clip(
     references = [images[i] for i in picked]
     step(0, "reading the truth")
     driving = faces.at(list(selection.indices))
-    truth = _truth(clip, selection, driving.landmarks, stages.track, networks)
+    truth = _truth(clip, selection, driving.landmarks, stages, networks, settings.full_side)
     distance = pose_distance(driving, faces.at(picked))  # [N,R]
     gallery = _Gallery(truth)
     rows, notes = [], []
@@ -230,7 +178,7 @@ def _evaluate_clip(
         else:
             strategy = settings.strategies[0] if method.name == ONE_REFERENCE else method.name
             results = stages.reconstruct(given, motion, selection.indices, strategy)
-        watch = gallery.watcher(str(method)) if settings.pictures else None
+        watch = gallery.watcher(method) if settings.pictures else None
         found = measure(truth, results, stages.track, networks, settings.full_side, watch)
         rows += [Row(clip.name, method, region, found.frames, found.values[region]) for region in REGIONS]
     height, width = motion.canvas
@@ -254,11 +202,18 @@ def _read(clip: Clip, indices: Sequence[int]) -> dict[int, Tensor]:
 
 
 def _truth(
-    clip: Clip, selection: Selection, landmarks: Tensor, track: Track, networks: MetricNetworks
+    clip: Clip,
+    selection: Selection,
+    landmarks: Tensor,
+    stages: Stages,
+    networks: MetricNetworks,
+    full_side: int,
 ) -> Truth:
     frames = clip.frames(selection.indices)
     images = torch.stack([image.mul(255).round().to(torch.uint8) for image in frames])
-    return prepare_truth(selection.indices, selection.sampled, images, landmarks, track, networks)
+    return prepare_truth(
+        selection.indices, selection.sampled, images, landmarks, stages.track, networks, full_side
+    )
 
 
 def _copies(references: Sequence[Tensor], distance: Tensor, canvas: tuple[int, int]) -> Iterator[Tensor]:
@@ -273,26 +228,25 @@ def _copies(references: Sequence[Tensor], distance: Tensor, canvas: tuple[int, i
 
 
 class _Gallery:
-    """Collects the head crops of the middle measured frame, beginning with the truth."""
+    """Collects the head crops of the middle measured frame."""
 
     def __init__(self, truth: Truth) -> None:
         sampled = truth.sampled.nonzero().flatten()
         self._position = int(sampled[len(sampled) // 2])
         self._frame = truth.indices[self._position]
         at = slice(self._position, self._position + 1)
-        self._labels = ["truth"]
-        self._images = [crop(truth.images[at].float() / 255, truth.boxes.at(at))[0]]
+        self._truth = crop(truth.images[at].float() / 255, truth.boxes.at(at))[0]
+        self._results: list[tuple[Method, Tensor]] = []
 
-    def watcher(self, label: str) -> Callable[[int, Tensor], None]:
-        """A callback for `measure` that keeps this frame's crop under `label`."""
+    def watcher(self, method: Method) -> Callable[[int, Tensor], None]:
+        """A callback for `measure` that keeps this frame's crop."""
 
         def watch(position: int, picture: Tensor) -> None:
             if position == self._position:
-                self._labels.append(label)
-                self._images.append(picture.clone())
+                self._results.append((method, picture.clone()))
 
         return watch
 
     def pictures(self, clip: str) -> Pictures:
         """What was collected."""
-        return Pictures(clip, self._frame, tuple(self._labels), tuple(self._images))
+        return Pictures(clip, self._frame, self._truth, tuple(self._results))

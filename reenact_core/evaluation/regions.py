@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NAMES = ("full", "head", "face")
 HEAD_SCALE = 1.7  # side of the head crop over the larger extent of the landmarks
 HEAD_SHIFT = 0.06  # the crop's centre lies this share of its side above the landmarks' centre
 HEAD_SIZE = 256  # px

@@ -154,7 +154,15 @@ def _clip_table(result: EvaluationResult) -> str:
 
 
 def _picture(pictures: Pictures) -> str:
-    sheet = contact_sheet([pictures.images], pictures.labels)
+    """Truth and results of one frame: methods down, numbers of references across."""
+    found = {(method.name, method.references): image for method, image in pictures.results}
+    counts = sorted({count for _, count in found})
+    names = [name for name in dict.fromkeys(name for name, _ in found) if name != ONE_REFERENCE]
+    for name in names:  # with one reference all strategies agree
+        if (ONE_REFERENCE, 1) in found:
+            found.setdefault((name, 1), found[ONE_REFERENCE, 1])
+    rows = [[pictures.truth, *(found.get((name, count)) for count in counts)] for name in names]
+    sheet = contact_sheet(rows, ["truth", *(f"R = {count}" for count in counts)], names)
     pixels = np.ascontiguousarray(sheet.permute(1, 2, 0).mul(255).byte().numpy()[..., ::-1])
     data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
     source = base64.b64encode(data.tobytes()).decode()

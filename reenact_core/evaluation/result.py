@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..errors import ReenactError
 from .files import write_beside
+from .regions import NAMES as REGIONS
 
 SCHEMA = "reenact-evaluation/1"
-REGIONS = ("full", "head", "face")
 _RESAMPLES = 2000
 _SEED = 0
 
@@ -117,8 +117,8 @@ class Pictures:
 
     clip: str
     frame: int
-    labels: tuple[str, ...]
-    images: tuple[Tensor, ...]  # each [3,256,256] in [0,1]
+    truth: Tensor  # [3,256,256] in [0,1]
+    results: tuple[tuple[Method, Tensor], ...]  # each [3,256,256] in [0,1]
 
 
 @dataclass(frozen=True)
