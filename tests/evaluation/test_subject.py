@@ -59,22 +59,24 @@ def test_folders_give_their_videos_in_order(tmp_path):
 
 @pytest.mark.slow
 def test_pipeline_on_a_real_clip_beats_copying():
-    from reenact_core.fusion.base import strategy_class
-    from reenact_core.motion_models.base import model_class
+    from reenact_core.fusion.confidence import Confidence
+    from reenact_core.fusion.nearest import Nearest
+    from reenact_core.motion_models.face_mesh import FaceMesh
     from reenact_core.tracking import FaceTracker
 
     path = DATA / "clips_generated" / "api_google_gemini_omni_flash_1_1_r2v-1.webp"
     if not path.is_file():
         pytest.skip("clips_generated absent from REENACT_DATA")
-    model_type = model_class("face_mesh")
-    model = model_type.load() if hasattr(model_type, "load") else model_type()
-    strategies = {name: strategy_class(name)() for name in ("confidence", "nearest")}
-    stages = pipeline_stages(FaceTracker.load(), model, strategies, size=128)
+    strategies = {"confidence": Confidence(), "nearest": Nearest()}
+    stages = pipeline_stages(FaceTracker.load(), FaceMesh(), strategies, size=128)
     settings = Settings((1, 2), tuple(strategies), most_frames=3, flicker_runs=1)
     with torch.inference_mode():
         result = evaluate([VideoClip(path, limit=60)], stages, settings)
-    found = {(line.method.name, line.method.references): line.values for line in result.select("head")}
+    head, face = (
+        {(line.method.name, line.method.references): line.values for line in result.select(region)}
+        for region in ("head", "face")
+    )
     for method in (("one reference", 1), ("confidence", 2), ("nearest", 2)):
-        assert found[method]["lost"].mean == 0
-        assert found[method]["akd"].mean < found["nearest copy", 2]["akd"].mean
-    assert found["confidence", 2]["psnr"].mean > found["nearest copy", 2]["psnr"].mean
+        assert head[method]["lost"].mean == 0
+        assert head[method]["akd"].mean < 0.3 * head["nearest copy", 2]["akd"].mean
+        assert face[method]["psnr"].mean > face["nearest copy", 2]["psnr"].mean
