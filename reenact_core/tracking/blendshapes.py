@@ -42,9 +42,11 @@ class _Block(nn.Module):
         self.channels_norm = nn.LayerNorm(64, bias=False)
         self.channels_in, self.channels_out = nn.Linear(64, 256), nn.Linear(256, 64)
 
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.tokens_norm(x).transpose(1, 2)
-        x = x + self.tokens_out(F.relu(self.tokens_in(tokens))).transpose(1, 2)
+    def forward(self, x: Tensor, kept: int = 97) -> Tensor:
+        """Tokens [N,97,64] -> the first `kept` of them, mixed with all."""
+        tokens = F.relu(self.tokens_in(self.tokens_norm(x).transpose(1, 2)))
+        mixed = F.linear(tokens, self.tokens_out.weight[:kept], self.tokens_out.bias[:kept])
+        x = x[:, :kept] + mixed.transpose(1, 2)
         return x + self.channels_out(F.relu(self.channels_in(self.channels_norm(x))))
 
 
@@ -76,6 +78,7 @@ class BlendshapeNet(nn.Module):
         centred = centred / centred.norm(dim=2, keepdim=True).mean(1, keepdim=True).clamp_min(1e-9) * self.scale
         x = self.features(self.points(centred.transpose(1, 2)).transpose(1, 2))
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
+        x = self.blocks[-1](x, kept=1)  # the head reads the first token alone
         return torch.sigmoid(self.head(x[:, 0]))

@@ -65,15 +65,16 @@ def crop(images: Tensor, regions: Regions, size: int) -> Tensor:
 
     Regions more than twice as large as `size` are averaged down first, so that no pixel is skipped.
     """
-    height, width = images.shape[-2:]
-    shrink = int(regions.side.amax() / size / 1.5)
+    shrink = int(regions.side.amax().clamp(0, 8 * size) / (1.5 * size))
+    scale = 2 / images.new_tensor([images.shape[-1], images.shape[-2]])
     if shrink > 1:
         images = F.avg_pool2d(images, shrink, ceil_mode=True, count_include_pad=False)
-    extent = images.new_tensor([images.shape[-1], images.shape[-2]]) * max(shrink, 1)
-    scale = 2 / (extent if shrink > 1 else images.new_tensor([width, height]))
-    axes = regions.axes().to(images) * scale[:, None] / 2
-    offset = regions.centre.to(images) * scale - 1
-    grid = F.affine_grid(torch.cat([axes, offset[:, :, None]], 2), [len(images), 3, size, size], align_corners=False)
+        scale = 2 / shrink / images.new_tensor([images.shape[-1], images.shape[-2]])
+    x, y = (regions.axes().to(images) * scale[:, None]).unbind(-1)  # [N,2] each
+    corner = regions.centre.to(images) * scale - 1
+    steps = ((torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size - 0.5)[:, None]
+    rows, columns = corner[:, None] + steps * y[:, None], steps * x[:, None]  # [N,size,2] each
+    grid = torch.stack([rows[..., None, i] + columns[:, None, :, i] for i in (0, 1)], -1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
