@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import geometry
 from .errors import ReenactError
-from .fusion.base import FusionStrategy, apply_prior, match_size
+from .fusion.base import FusionStrategy, apply_prior
 from .warping import WarpedReferences
 
 
@@ -94,19 +94,3 @@ def fuse_references(
 ) -> FusedFrames:
     """Combine the references with one strategy. Nothing is computed until the frames are asked for."""
     return FusedFrames(warped, strategy, smoothing or Smoothing())
-
-
-PALETTE = (
-    (0.90, 0.35, 0.25), (0.25, 0.55, 0.90), (0.35, 0.75, 0.35), (0.95, 0.75, 0.20),
-    (0.60, 0.40, 0.80), (0.20, 0.75, 0.75), (0.90, 0.50, 0.75), (0.55, 0.45, 0.30),
-)  # fmt: skip
-
-
-def attribution(weights: Tensor, size: int) -> Tensor:
-    """Which reference each pixel came from, as a picture [T,3,size,size] in [0,1].
-
-    Weights [T,R,B,y,x] mix the references' colours; with more than eight references the colours repeat.
-    """
-    colours = torch.tensor([PALETTE[r % len(PALETTE)] for r in range(weights.shape[1])]).to(weights)
-    picture = torch.einsum("trhw,rc->tchw", weights.mean(2), colours)
-    return match_size(picture[:, None], picture.new_empty(1, 1, 1, size, size))[:, 0].expand(-1, -1, size, size)

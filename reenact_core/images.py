@@ -21,9 +21,7 @@ from torch import Tensor
 
 from .errors import ImageError
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng", ".avif")
-)
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".apng", ".avif"))
 _WRITERS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, Image.DecompressionBombError)
 _ORIENTATION_TAG = 0x0112
@@ -133,8 +131,7 @@ def list_images(folder: str | Path) -> list[Path]:
     images = [p for p in entries if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file()]
     if not images:
         raise ImageError(
-            f"{folder}: holds no image among its {len(entries)} entries. "
-            f"Known types: {', '.join(sorted(SUFFIXES))}."
+            f"{folder}: holds no image among its {len(entries)} entries. Known types: {', '.join(sorted(SUFFIXES))}."
         )
     return sorted(images, key=_natural)
 

@@ -48,8 +48,8 @@ def encode_motion(
 
     parts: list[Faces] = []
     for faces in tracker.track_video(watched(), face_index=face_index):
-        parts.append(faces)
-        code = model.encode_driving(recent[0], faces) if model is not None else None
+        parts.append(faces.cpu())
+        code = model.encode_driving(recent[0], parts[-1]) if model is not None else None
         if code is not None:
             codes.append(code)
     if not parts:

@@ -1,14 +1,14 @@
 """Multi-reference face reenactment in five calls. Read this first.
 
-    images of one person          frames of a driving video
-             |                              |
-      encode_references              encode_motion
-             |                              |
-             +------ warp_per_reference ----+      what each reference shows of each frame
-                            |
-                     fuse_references               one strategy, one file in `fusion/`
-                            |
-                          decode                   once per frame, however many references
+images of one person          frames of a driving video
+         |                              |
+  encode_references              encode_motion
+         |                              |
+         +------ warp_per_reference ----+      what each reference shows of each frame
+                        |
+                 fuse_references               one strategy, one file in `fusion/`
+                        |
+                      decode                   once per frame, however many references
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from .errors import FaceError, ImageError, ReenactError
 from .pose import descriptor, expressiveness
 from .tracking import FaceTracker
 from .types import Faces, References
+from .video import VideoReader
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def encode_references(
         )
     for image, name in zip(images, names):
         _check_image(image, name)
-    faces = tracker.track_images(images)
+    faces = tracker.track_images(images).cpu()
     kept = [i for i in range(len(images)) if faces.found[i] and weights[i] > 0]
     lost = [names[i] for i in range(len(images)) if not faces.found[i]]
     if len(lost) == len(images):
@@ -94,6 +96,34 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
         chosen.append(best)
         nearest = torch.minimum(nearest, (points - points[best]).norm(dim=1))
     return [int(usable[i]) for i in chosen]
+
+
+def pick_frames(path: Path, count: int, tracker: FaceTracker) -> list[tuple[int, Tensor]]:
+    """The `count` frames (number, [3,H,W]) of a video that cover poses and expressions best, in order of choice.
+
+    Raises:
+        FaceError: no frame shows a face. VideoError: the video cannot be read.
+    """
+    if count < 1:
+        raise ReenactError(f"The number of frames to pick is {count}, but must be at least 1.")
+    sharpness: list[Tensor] = []
+    parts: list[Faces] = []
+    with VideoReader(path) as reader:
+        current: list[Tensor] = []
+
+        def watched() -> Iterator[Tensor]:
+            for chunk in reader.chunks(8):
+                current[:] = [chunk]
+                yield chunk.to(tracker.device)
+
+        for faces in tracker.track_video(watched()):
+            parts.append(faces.cpu())
+            sharpness.append(frame_sharpness(current[0], parts[-1]))
+        tracked = Faces(*(torch.cat(fields) for fields in zip(*parts)))
+        if not tracked.found.any():
+            raise FaceError(f"{path}: none of its {len(tracked.found)} frames shows a face, so it gives no reference.")
+        chosen = pick_by_coverage(tracked, count, torch.cat(sharpness))
+        return list(zip(chosen, reader.frames(chosen)))
 
 
 def most_neutral(faces: Faces) -> int:

@@ -70,9 +70,9 @@ def _cell(image: Tensor, height: int) -> np.ndarray:
     image = image.detach().float().cpu().nan_to_num().clamp(0, 1)
     width = max(1, round(image.shape[2] * height / image.shape[1]))
     if image.shape[1] != height:
-        image = F.interpolate(
-            image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
-        )[0]
+        image = F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[
+            0
+        ]
     return image.expand(3, -1, -1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 

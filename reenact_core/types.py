@@ -26,6 +26,10 @@ class Faces(NamedTuple):
         """The faces at `index` (slice, list or LongTensor) of the N axis, as a new value."""
         return Faces(*(field[index] for field in self))
 
+    def cpu(self) -> Faces:
+        """The same on the CPU, where geometry runs."""
+        return Faces(*(field.cpu() for field in self))
+
 
 class References(NamedTuple):
     """R images of one person, of any sizes, each with its tracked face."""

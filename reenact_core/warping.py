@@ -66,6 +66,11 @@ class WarpedReferences(NamedTuple):
         for start in range(0, count, CHUNK):
             yield start, min(start + CHUNK, count)
 
+    def only(self, frame: int) -> WarpedReferences:
+        """The same for a single driving frame."""
+        frames = slice(frame, frame + 1)
+        return self._replace(motion=self.motion.at(frames), boxes=self.boxes[frames], memo=Memo(0))
+
     @torch.inference_mode()
     def _compute(self, start: int, stop: int) -> Evidence:
         motion = self.motion.at(slice(start, stop))

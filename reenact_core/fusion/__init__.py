@@ -4,7 +4,7 @@ from pkgutil import iter_modules
 
 __all__ = [module.name for module in iter_modules(__path__)]
 
-from . import *  # noqa: E402, F403
-from .base import FusionStrategy, strategy_class, strategy_names  # noqa: E402
+from . import *  # noqa: F403
+from .base import FusionStrategy, strategy_class, strategy_names
 
 __all__ += ["FusionStrategy", "strategy_class", "strategy_names"]

@@ -17,7 +17,11 @@ class Confidence(FusionStrategy):
     summary = "Each pixel prefers the references that show it best."
 
     temperature: float = parameter(
-        0.05, 0.005, 1.0, "How softly references mix: low takes the best one, high approaches the mean.", step=0.005
+        0.05,
+        0.005,
+        1.0,
+        "How softly references mix: low takes the best one, high approaches the mean.",
+        step=0.005,
     )
 
     def weights(self, evidence: Evidence) -> Tensor:

@@ -18,7 +18,10 @@ class Multiband(FusionStrategy):
     summary = "Averages coarse structure over references and takes fine detail from the one that shows it best."
 
     softness: float = parameter(
-        0.1, 0.01, 1.0, "How softly references mix in the low frequencies; the middle ones mix half as softly."
+        0.1,
+        0.01,
+        1.0,
+        "How softly references mix in the low frequencies; the middle ones mix half as softly.",
     )
     selection: float = parameter(
         0.01, 0.002, 0.5, "How softly they mix in fine detail: near 0 one reference takes it all.", 0.002

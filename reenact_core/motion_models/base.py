@@ -28,11 +28,17 @@ class MotionModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]  # unique, lower case; what users type
+    default_strategy: ClassVar[str] = "confidence"  # the fusion strategy that suits it best
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in cls.__dict__:
             _registry[cls.name] = cls
+
+    @classmethod
+    @abstractmethod
+    def load(cls) -> MotionModel:
+        """The model with the weights that ship in the package."""
 
     @property
     def device(self) -> torch.device:
@@ -59,6 +65,10 @@ class MotionModel(nn.Module, ABC):
     def decode(self, encoded: Any, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         """Pictures [T,3,size,size] in [0,1] from fused features [T,C,H,W]; runs once per frame."""
 
+    def preview(self, encoded: Any, evidence: Evidence) -> Tensor:
+        """Pictures [T,R,3,H,W] in [0,1] of what each reference contributes; models in feature space override it."""
+        return evidence.features.clamp(0, 1)
+
     @abstractmethod
     def plate(self, encoded: Any, canvas: tuple[int, int]) -> Tensor:
         """The still picture [3,H,W] of the whole canvas into which the boxes are pasted."""
@@ -69,12 +79,12 @@ def model_names() -> list[str]:
     return sorted(_registry)
 
 
-def model_class(name: str) -> type[MotionModel]:
-    """The motion model called `name`.
+def load_model(name: str, device: torch.device | str = "cpu") -> MotionModel:
+    """The motion model called `name` with the weights that ship in the package.
 
     Raises:
         ReenactError: there is none of that name.
     """
     if name not in _registry:
         raise ReenactError(f"There is no motion model {name!r}. Choose one of: {', '.join(model_names())}.")
-    return _registry[name]
+    return _registry[name].load().to(device).eval()

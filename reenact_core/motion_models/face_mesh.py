@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..decoding.colour_match import colour_gains
+from ..colour_match import colour_gains
 from ..pose import pose_distance
 from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .base import MotionModel
 from .mesh_flows import MESH_POINTS
-from .mesh_network import GRID, MeshNetwork, mix_candidates, network_inputs, sample_each
+from .mesh_network import GRID, MeshNetwork, NetworkOutput, mix_candidates, network_inputs, sample_each
 from .mesh_rules import mix_by_rules
 
 SIDE_STEP = 128  # boxes are a multiple of this, so that grid cells and frequency bands are whole pixels
@@ -52,6 +52,10 @@ class FaceMesh(MotionModel):
         super().__init__()
         self.matte = PersonMatte.load()
         self.network = network
+
+    @classmethod
+    def load(cls) -> FaceMesh:
+        return cls()
 
     def place(self, motion: DrivingMotion) -> Tensor:
         return steady_boxes(motion.faces.landmarks, motion.canvas)
@@ -90,12 +94,12 @@ class FaceMesh(MotionModel):
             motion.faces, encoded.faces, encoded.background, boxes.float(), GRID, encoded.facing
         )
         distance = pose_distance(motion.faces, encoded.faces)
-        return self.evidence(encoded, flows, distance, boxes, size)
+        return self.evidence(encoded, flows, distance, boxes, size)[0]
 
     def evidence(
         self, encoded: EncodedReferences, flows: mesh_flows.Flows, distance: Tensor, boxes: Tensor, size: int
-    ) -> Evidence:
-        """Evidence from geometry that is already computed (training computes it elsewhere).
+    ) -> tuple[Evidence, NetworkOutput]:
+        """Evidence, and the decisions behind it, from geometry that is already computed.
 
         Args:
             distance: [T,R] pose and expression distance. boxes: [T,3]. size: working pixels per side.
@@ -109,15 +113,13 @@ class FaceMesh(MotionModel):
             mixed = mix_by_rules(flows, grids, encoded.person, encoded.sharpness, distance)
         else:
             maps = flow_maps(flows).to(grids)
-            inputs = network_inputs(
-                grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids)
-            )
+            inputs = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
             mixed = self.network(inputs, grids, encoded.coarse, per_box)
         deformation = mix_candidates(grids, mixed.contributions, mixed.shift, per_box)
         features = sample_each(encoded.images, upsample_deformation(deformation, size))
         usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
-        return Evidence(features, mixed.confidence, distance, prior, mixed.scores)
+        return Evidence(features, mixed.confidence, distance, prior, mixed.scores), mixed
 
     def decode(self, encoded: EncodedReferences, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         return features.clamp(0, 1)
@@ -128,6 +130,7 @@ class FaceMesh(MotionModel):
         positions = geometry.apply_affine(encoded.background[:1], points[None])
         grid = geometry.normalise(positions, (encoded.images.shape[-2], encoded.images.shape[-1]))
         return geometry.sample(encoded.images[:1], grid.unflatten(1, canvas))[0]
+
 
 def flow_maps(flows: mesh_flows.Flows) -> Tensor:
     """Per-pixel facts as network input [T,R,8,G,G]: inside, residual, facing, normals, head coordinates."""
@@ -177,9 +180,9 @@ def visible_vertices(landmarks: Tensor) -> Tensor:
     local[..., :2] = (local[..., :2] - low) * factor + 1
     local[..., 2:] = local[..., 2:] * factor
     triangle, weights = geometry.rasterise(local, triangles, resolution)
-    corners = torch.gather(
-        local[..., 2], 1, triangles[triangle.clamp_min(0)].flatten(1)
-    ).unflatten(1, (*triangle.shape[1:], 3))
+    corners = torch.gather(local[..., 2], 1, triangles[triangle.clamp_min(0)].flatten(1)).unflatten(
+        1, (*triangle.shape[1:], 3)
+    )
     depth = torch.where(triangle >= 0, (corners * weights).sum(-1), torch.inf)
     cell = local[..., :2].long().clamp(0, resolution - 1)
     front = torch.gather(depth.flatten(1), 1, cell[..., 1] * resolution + cell[..., 0])
@@ -213,7 +216,9 @@ def align_backgrounds(
         plausible = 0.55 < ratio < 1.8 and float((off[0] - centre).norm()) < 1.2 * float(spread)
         take_shared = shape_matches and plausible
         if take_shared and r > 0 and chosen[0] is shared[0]:
-            errors = [_background_error(images, person, chosen[0], option, r, motion) for option in (shared[r], laid[r])]
+            errors = [
+                _background_error(images, person, chosen[0], option, r, motion) for option in (shared[r], laid[r])
+            ]
             take_shared = errors[0] <= errors[1]
         chosen.append(shared[r] if take_shared else laid[r])
     return torch.stack(chosen)

@@ -28,7 +28,32 @@ HEAD_DEPTHS = (0.0, 0.35, 0.8)  # behind the face's mean depth, in face heights
 TORSO_DAMPING = 0.4
 MESH_POINTS = 468
 # Brows' upper ends, nose bridge, eye corners, temples, cheek bones: points that expressions hardly move.
-RIGID = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 70, 300, 105, 334, 1, 2)
+RIGID = (
+    10,
+    151,
+    9,
+    8,
+    168,
+    6,
+    197,
+    195,
+    5,
+    4,
+    33,
+    133,
+    362,
+    263,
+    127,
+    356,
+    234,
+    454,
+    70,
+    300,
+    105,
+    334,
+    1,
+    2,
+)
 FOREHEAD, CHIN = 10, 152
 # (iris centre, its rim points, the corners and lids that bound the eye's opening)
 EYES = ((468, (469, 470, 471, 472), (33, 133, 159, 145)), (473, (474, 475, 476, 477), (362, 263, 386, 374)))
@@ -82,7 +107,7 @@ def compute_flows(
     # Rigid head transform for every pair, driving -> reference.
     source = driving.landmarks[:, RIGID].repeat_interleave(count, 0)
     rigid = geometry.fit_similarity(source, reference.landmarks[:, RIGID].repeat(frames, 1, 1))
-    scale, rotation, _ = geometry.split_similarity(rigid)
+    _, rotation, _ = geometry.split_similarity(rigid)
     centre = driving.landmarks[:, :MESH_POINTS].mean(1)  # [T,3]
     depths = centre[:, 2:] + height[:, None] * torch.tensor(HEAD_DEPTHS)  # [T,3]
     head = _rigid_positions(rigid.unflatten(0, (frames, count)), points, depths)  # [T,R,3,G*G,2]
@@ -142,7 +167,9 @@ def _rasterise_attributes(landmarks: Tensor, attributes: Tensor, boxes: Tensor, 
     triangle, weights = geometry.rasterise(local, triangles, grid)
     index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * vertices
     maps = F.embedding_bag(
-        index.flatten(0, 2), attributes.flatten(0, 1).contiguous(), mode="sum",
+        index.flatten(0, 2),
+        attributes.flatten(0, 1).contiguous(),
+        mode="sum",
         per_sample_weights=weights.flatten(0, 2),
     )
     maps = maps.unflatten(0, (frames, grid, grid)).permute(0, 3, 1, 2)
@@ -159,7 +186,8 @@ def _iris_shift(driving: Tensor, reference: Tensor, points: Tensor, inside: Tens
     for centre, rim, (outer, inner, upper, lower) in EYES:
         opening = [outer, inner, upper, lower]
         fit = geometry.fit_similarity(
-            driving[:, opening, :2].repeat_interleave(len(reference), 0), reference[:, opening, :2].repeat(len(driving), 1, 1)
+            driving[:, opening, :2].repeat_interleave(len(reference), 0),
+            reference[:, opening, :2].repeat(len(driving), 1, 1),
         )
         carried = geometry.apply_affine(fit, driving[:, [centre], :2].repeat_interleave(len(reference), 0))
         wanted = reference[:, centre, :2].repeat(len(driving), 1)
@@ -187,7 +215,11 @@ def _head_coordinates(driving: Faces, points: Tensor, height: Tensor, grid: int)
 def _axis_angle(rotation: Tensor) -> Tensor:
     """Axis times angle in radians [B,3] of rotations [B,3,3] below 180 degrees."""
     skew = torch.stack(
-        [rotation[:, 2, 1] - rotation[:, 1, 2], rotation[:, 0, 2] - rotation[:, 2, 0], rotation[:, 1, 0] - rotation[:, 0, 1]],
+        [
+            rotation[:, 2, 1] - rotation[:, 1, 2],
+            rotation[:, 0, 2] - rotation[:, 2, 0],
+            rotation[:, 1, 0] - rotation[:, 0, 1],
+        ],
         -1,
     )
     cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1)

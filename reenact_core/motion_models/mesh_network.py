@@ -108,7 +108,7 @@ def network_inputs(
         flows_maps: [T,R,8,G,G] inside, residual, facing, normals, head coordinates.
         turn: [T,R,3] rotation from driving to reference head, radians.
     """
-    frames, count, candidates, height, width = grids.shape[:5]
+    candidates, height, width = grids.shape[2:5]
     stacked = torch.cat([coarse, person, usable], 1)  # [R,5,h,w]
     tall = rearrange(grids, "t r k h w c -> t r (k h) w c")
     looks = sample_each(stacked, tall, "zeros")  # [T,R,5,K*G,G]
@@ -134,9 +134,7 @@ def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") ->
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
 
 
 def _double(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import geometry
+from . import geometry
 
 DEAD_ZONE = 0.03  # log gain below which a difference is shading, not exposure
 LARGEST = 0.7  # log gain: about a factor of two; more would amplify noise

@@ -1,0 +1,38 @@
+"""The `reenact` command. Each subcommand lives in `commands/`; bad input ends with one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from .commands import bench, evaluate, run, train
+from .errors import ReenactError
+
+COMMANDS = (run, evaluate, bench, train)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 2 bad input, 130 interrupted)."""
+    parser = argparse.ArgumentParser(prog="reenact", description="Multi-reference face reenactment.")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        options.execute(options)
+    except ReenactError as error:
+        if options.verbose:
+            logging.exception("Details")
+        print(f"reenact: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("reenact: interrupted; nothing half-written was left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Subcommands of `reenact`, one file each."""

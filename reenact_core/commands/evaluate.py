@@ -1,0 +1,66 @@
+"""`reenact evaluate`: how well the second half of each clip is rebuilt from references of its first half."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..evaluation.networks import load_metric_networks
+from ..evaluation.protocol import evaluate
+from ..evaluation.report import markdown_table, write_html
+from ..evaluation.result import write_json
+from ..evaluation.settings import Settings
+from ..evaluation.subject import find_clips, pipeline_stages
+from ..fusing import Smoothing
+from ..fusion import strategy_class, strategy_names
+from ..tracking import FaceTracker
+from .options import add_model, chosen_model
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare `reenact evaluate`."""
+    parser = subparsers.add_parser("evaluate", help="measure reconstruction quality on clips")
+    parser.add_argument("--clips", nargs="+", required=True, type=Path, help="videos, or folders of videos")
+    parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
+    parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
+    parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
+    parser.add_argument("--html", type=Path, help="write a report with pictures and curves here")
+    parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
+    parser.add_argument("--every", type=int, default=10, help="reconstruct every k-th frame of the second half")
+    parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
+    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
+    parser.add_argument("--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time")
+    add_model(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Evaluate, print the head-region table, write JSON and HTML."""
+    model = chosen_model(options)
+    names = options.strategies or [model.default_strategy]
+    settings = Settings(
+        references=tuple(options.references),
+        strategies=tuple(names),
+        step=options.every,
+        pictures=options.html is not None,
+    )
+    stages = pipeline_stages(
+        FaceTracker.load(model.device), model, {name: strategy_class(name)() for name in names},
+        Smoothing(options.smoothing), options.size,
+    )  # fmt: skip
+    with tqdm(unit="step") as bar:
+
+        def progress(done: int, total: int, text: str) -> None:
+            bar.total, bar.n = total, done
+            bar.set_description(text)
+
+        result = evaluate(
+            find_clips(options.clips, options.limit), stages, settings, load_metric_networks(options.metrics_folder),
+            {"model": model.name}, progress,
+        )  # fmt: skip
+    write_json(result, options.json)
+    if options.html is not None:
+        write_html(result, options.html)
+    print(markdown_table(result))

@@ -1,0 +1,59 @@
+"""Flags that several subcommands share, strategy flags made from the strategies' own fields among them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+
+import torch
+
+from ..errors import ReenactError
+from ..fusion import FusionStrategy, strategy_class, strategy_names
+from ..motion_models import MotionModel, load_model, model_names
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """`--model`, `--device`."""
+    parser.add_argument("--model", default="face_mesh", help=f"one of: {', '.join(model_names())}")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps ...")
+
+
+def add_strategy(parser: argparse.ArgumentParser) -> None:
+    """`--strategy` and one flag per hyper-parameter of every strategy."""
+    parser.add_argument("--strategy", help=f"one of: {', '.join(strategy_names())}; the model's own default if absent")
+    for name in strategy_names():
+        group = parser.add_argument_group(f"strategy {name}", strategy_class(name).summary)
+        for item in fields(strategy_class(name)):
+            low, high = item.metadata["min"], item.metadata["max"]
+            group.add_argument(
+                f"--{name}-{item.name.replace('_', '-')}",
+                type=type(item.default),
+                metavar="X",
+                help=f"{item.metadata['tooltip']} {low} to {high}, default {item.default}.",
+            )
+
+
+def chosen_model(options: argparse.Namespace) -> MotionModel:
+    """The model of `--model` on `--device`."""
+    return load_model(options.model, chosen_device(options))
+
+
+def chosen_device(options: argparse.Namespace) -> torch.device:
+    """The device of `--device`.
+
+    Raises:
+        ReenactError: this machine has no such device.
+    """
+    try:
+        device = torch.device(options.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ReenactError(f"The device {options.device!r} cannot be used here ({error}). Try --device cpu.") from error
+    return device
+
+
+def chosen_strategy(options: argparse.Namespace, model: MotionModel) -> FusionStrategy:
+    """The strategy of `--strategy`, or the model's default, with the hyper-parameters given as flags."""
+    kind = strategy_class(options.strategy or model.default_strategy)
+    given = {item.name: getattr(options, f"{kind.name}_{item.name}", None) for item in fields(kind)}
+    return kind(**{key: value for key, value in given.items() if value is not None})

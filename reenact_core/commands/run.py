@@ -1,0 +1,119 @@
+"""`reenact run`: references + driving video -> video or frames, with an optional contact sheet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..decoding import DecodedChunk, decode
+from ..errors import ReenactError
+from ..fusing import FusedFrames, Smoothing, fuse_references
+from ..images import list_images, read_image_and_mask, write_image
+from ..motion import encode_motion
+from ..previews import reenactment_sheet
+from ..references import encode_references, pick_frames
+from ..retargeting import Transfer
+from ..tracking import FaceTracker
+from ..types import References
+from ..video import VideoReader, VideoWriter, is_video
+from ..warping import warp_per_reference
+from .options import add_model, add_strategy, chosen_model, chosen_strategy
+
+CHUNK = 8  # driving frames tracked together
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare `reenact run`."""
+    parser = subparsers.add_parser("run", help="make the person in the references follow a driving video")
+    parser.add_argument(
+        "--references", nargs="+", required=True, type=Path, help="images, folders of images, or videos"
+    )
+    parser.add_argument("--reference-count", type=int, default=4, help="frames to pick from each reference video")
+    parser.add_argument("--strengths", nargs="+", type=float, help="one weight >= 0 per reference image")
+    parser.add_argument("--driving", required=True, type=Path, help="video, or folder of frames")
+    parser.add_argument("--output", required=True, type=Path, help=".mp4 .webm .mov .gif, or a folder for PNG frames")
+    parser.add_argument("--motion", choices=[t.value for t in Transfer], default=Transfer.RELATIVE.value,
+                        help="relative: the change since a neutral driving frame, on the first reference's canvas; "
+                        "absolute: the head goes where the driving head is, on the driving canvas")  # fmt: skip
+    parser.add_argument("--neutral", type=int, help="number of the neutral driving frame (default: chosen)")
+    parser.add_argument("--face", type=int, help="which driving face to follow, 0 = largest (default)")
+    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
+    parser.add_argument(
+        "--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time, 0..0.95"
+    )
+    parser.add_argument("--sheet", type=Path, help="also write a contact sheet, FILE.png")
+    add_model(parser)
+    add_strategy(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Run the five stages as a stream from file to file."""
+    if options.size is not None and options.size < 64:
+        raise ReenactError(f"--size is {options.size}, but the working size must be at least 64 pixels.")
+    with ExitStack() as stack:
+        driving = stack.enter_context(VideoReader(options.driving))
+        model = chosen_model(options)
+        strategy = chosen_strategy(options, model)
+        tracker = FaceTracker.load(model.device)
+        references = load_references(options.references, options.reference_count, options.strengths, tracker)
+        total = driving.info.frame_count
+        frames = tqdm(driving.chunks(CHUNK), "tracking", None if total is None else -(-total // CHUNK), unit="chunk")
+        motion = encode_motion(
+            (chunk.to(model.device) for chunk in frames),
+            driving.info.frame_rate, tracker, model, options.face, options.neutral,
+        )  # fmt: skip
+        warped = warp_per_reference(references, motion, model, Transfer(options.motion), options.size)
+        fused = fuse_references(warped, strategy, Smoothing(options.smoothing))
+        writer = stack.enter_context(
+            VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))
+        )
+        for chunk in _with_progress(decode(fused), len(motion.faces.score)):
+            writer.write(chunk.images.cpu())
+    if options.sheet is not None:
+        write_image(options.sheet, reenactment_sheet(fused, sheet_frames(options.driving, fused)))
+
+
+def load_references(paths: list[Path], count: int, strengths: list[float] | None, tracker: FaceTracker) -> References:
+    """References from images, folders of images, and videos (the best `count` frames of each)."""
+    images: list[Tensor] = []
+    masks: list[Tensor | None] = []
+    labels: list[str] = []
+    for path in paths:
+        if is_video(path):
+            for index, frame in pick_frames(path, count, tracker):
+                images.append(frame)
+                masks.append(None)
+                labels.append(f"{path.name}#{index}")
+            continue
+        for file in list_images(path) if path.is_dir() else [path]:
+            image, mask = read_image_and_mask(file)
+            images.append(image)
+            masks.append(mask)
+            labels.append(file.name)
+    return encode_references(images, tracker, masks, strengths, labels)
+
+
+def sheet_frames(driving: Path, fused: FusedFrames, rows: int = 6) -> dict[int, Tensor]:
+    """A few driving frames spread over the clip, by number."""
+    count = len(fused.warped.boxes)
+    numbers = sorted({int(i) for i in torch.linspace(0, count - 1, min(rows, count)).round()})
+    with VideoReader(driving) as reader:
+        return dict(zip(numbers, reader.frames(numbers)))
+
+
+def _with_progress(chunks: Iterator[DecodedChunk], total: int) -> Iterator[DecodedChunk]:
+    with tqdm(total=total, desc="rendering", unit="frame") as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(chunk.stop - chunk.start)
+
+
+def _sound(driving: Path) -> Path | None:
+    return driving if driving.is_file() else None

@@ -1,0 +1,71 @@
+"""`reenact train`: train the face-mesh network from clips."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+from ..errors import ReenactError
+from ..evaluation.networks import LPIPS_FILE
+from ..tracking import FaceTracker, PersonMatte
+from ..training.clips import load_clips
+from ..training.loop import TrainingConfig, train
+from ..training.losses import LossWeights
+from ..training.samples import Augmentation
+from ..video import is_video
+from .options import chosen_device
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare `reenact train`."""
+    parser = subparsers.add_parser("train", help="train the network of the face_mesh model")
+    parser.add_argument("--config", type=Path, help="JSON with fields of the training configuration")
+    parser.add_argument("--clips", nargs="+", required=True, type=Path, help="videos, or folders of videos")
+    parser.add_argument("--metrics-folder", type=Path, required=True, help=f"folder with {LPIPS_FILE}")
+    parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, log and sheets")
+    parser.add_argument("--cache", type=Path, help="folder for prepared clips (default: OUTPUT/cache)")
+    parser.add_argument("--steps", type=int, help="number of steps, instead of the configuration's")
+    parser.add_argument("--smoke", action="store_true", help="a few steps at small size, to see that all works")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps ...")
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Prepare clips and train; an interrupted run in the output folder is continued."""
+    device = chosen_device(options)
+    config = read_config(options.config) if options.config else TrainingConfig()
+    if options.smoke:
+        config = replace(config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8)
+    if options.steps is not None:
+        config = replace(config, steps=options.steps)
+    paths = [file for path in options.clips for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    videos = [path for path in paths if is_video(path)]
+    clips = load_clips(
+        videos, options.cache or options.output / "cache", FaceTracker.load(device), PersonMatte.load(device)
+    )
+    weights = train(clips, config, options.metrics_folder / LPIPS_FILE, options.output, str(device))
+    print(weights)
+
+
+def read_config(file: Path) -> TrainingConfig:
+    """A training configuration from JSON; fields that are not given keep their defaults.
+
+    Raises:
+        ReenactError: the file is missing, is no JSON object, or has an unknown field.
+    """
+    try:
+        given = json.loads(file.read_text())
+        parts = {"losses": LossWeights, "augmentation": Augmentation}
+        for key, kind in parts.items():
+            if key in given:
+                given[key] = kind(**given[key])
+        known = {item.name: item for item in fields(TrainingConfig)}
+        given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise ReenactError(f"{file}: unknown field(s) {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
+        return TrainingConfig(**given)
+    except (OSError, json.JSONDecodeError, TypeError) as error:
+        raise ReenactError(f"{file} is not a training configuration ({error}).") from error

@@ -1,0 +1,196 @@
+"""The training loop: small batches of random samples, EMA weights, checkpoints, resume, CSV log, contact sheets.
+
+On several GPUs run it through torchrun; every process draws its own samples and gradients are averaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+import os
+import random
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..evaluation.networks import load_lpips
+from ..fusion.learned import Learned
+from ..images import write_image
+from ..motion_models.face_mesh import FaceMesh
+from ..motion_models.mesh_network import MeshNetwork
+from .clips import Clip
+from .losses import LossWeights, picture_loss, warp_loss
+from .samples import Augmentation, Sample, draw
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that defines a run; stored beside the weights."""
+
+    steps: int = 20000
+    samples_per_step: int = 2
+    references: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # R is drawn from these
+    size: int = 256  # pixels of a training picture
+    width: int = 32  # of the network
+    learning_rate: float = 1.5e-3
+    final_rate: float = 0.03  # share of the learning rate at the end (linear decay)
+    warm_up: int = 200
+    weight_decay: float = 0.02
+    ema: float = 0.998
+    save_every: int = 250
+    sheet_every: int = 1000
+    seed: int = 0
+    mixed_precision: bool = False
+    hold_out: tuple[str, ...] = ()  # names of clips that are never trained on
+    losses: LossWeights = field(default_factory=LossWeights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: Path, device: str = "cpu") -> Path:
+    """Train the network of the face-mesh model; returns the file with the EMA weights.
+
+    Args:
+        clips: what to learn from; those named in `config.hold_out` are skipped.
+        lpips_file: weights of the perceptual loss.
+        folder: checkpoints, log.csv and sheets go here; an interrupted run found there is continued.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    workers, rank = _join_group()
+    used = [clip for clip in clips if clip.name not in config.hold_out]
+    torch.manual_seed(config.seed)
+    model = FaceMesh(MeshNetwork(config.width)).to(device)
+    network = model.network
+    perceptual = load_lpips(lpips_file).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    average = {key: value.detach().clone() for key, value in network.state_dict().items()}
+    state, weights_file = folder / "state.pt", folder / "face_mesh.safetensors"
+    first = _resume(state, network, optimiser, average) if state.exists() else 0
+    rng = random.Random(config.seed * 1000 + first * workers + rank)
+    begun, recent = time.monotonic(), []
+    for step in range(first, config.steps):
+        rate = config.learning_rate * _schedule(step, config)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        for _ in range(config.samples_per_step):
+            count = rng.choice(config.references)
+            sample = draw(rng.choice(used), count, config.size, config.augmentation, rng)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.mixed_precision):
+                loss, result = sample_loss(model, sample, perceptual, config.losses)
+            (loss / config.samples_per_step).backward()
+            recent.append(float(loss.detach()))
+        if workers > 1:
+            for parameter in network.parameters():
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= workers
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        keep = min(config.ema, (step + 1) / (step + 10))
+        for key, value in network.state_dict().items():
+            average[key].lerp_(value, 1 - keep)
+        done = step + 1
+        if rank == 0 and (done % config.save_every == 0 or done == config.steps):
+            _save(state, weights_file, network, optimiser, average, done, config)
+            _write_log(folder / "log.csv", done, sum(recent) / len(recent), rate, time.monotonic() - begun)
+            recent.clear()
+        if rank == 0 and (done % config.sheet_every == 0 or done == config.steps):
+            picture = torch.cat([*sample.encoded.images[:4].unbind()], -1)
+            write_image(folder / "references.png", picture.clamp(0, 1))
+            pair = torch.cat([result[0].detach(), sample.truth[0].to(result)], -1)
+            write_image(folder / f"sheet_{done:06d}.png", pair.clamp(0, 1).float().cpu())
+    return weights_file
+
+
+def sample_loss(model: FaceMesh, sample: Sample, perceptual: nn.Module, weights: LossWeights) -> tuple[Tensor, Tensor]:
+    """Loss of one sample and the fused picture [1,3,N,N]."""
+    device = model.device
+    encoded = sample.encoded._replace(
+        **{name: getattr(sample.encoded, name).to(device) for name in ("images", "coarse", "usable", "person")}
+    )
+    truth = sample.truth.to(device)
+    evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
+    strategy = Learned()
+    result = strategy.fuse(evidence, strategy.weights(evidence))
+    loss = picture_loss(result, truth, perceptual, weights) + warp_loss(evidence, output, truth, weights)
+    return loss, result
+
+
+def load_network(file: Path) -> MeshNetwork:
+    """The network stored by `train`; its width follows from the tensors' shapes."""
+    with safe_open(file, "pt") as stored:
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    network = MeshNetwork(tensors["enter.0.weight"].shape[0])
+    network.load_state_dict({key: value.float() for key, value in tensors.items()})
+    return network.eval()
+
+
+def _schedule(step: int, config: TrainingConfig) -> float:
+    """Share of the learning rate at a step: linear warm-up, then linear decay."""
+    decay = 1 - step / config.steps
+    return min(1.0, (step + 1) / config.warm_up) * max(config.final_rate, decay)
+
+
+def _resume(state: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
+    kept = torch.load(state, map_location="cpu", weights_only=True)
+    network.load_state_dict(kept["network"])
+    optimiser.load_state_dict(kept["optimiser"])
+    for key, value in kept["average"].items():
+        average[key].copy_(value)
+    log.info("Continuing at step %d.", kept["step"])
+    return kept["step"]
+
+
+def _save(
+    state: Path,
+    weights_file: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    step: int,
+    config: TrainingConfig,
+) -> None:
+    partial = state.with_suffix(".partial")
+    torch.save(
+        {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "average": average,
+            "step": step,
+        },
+        partial,
+    )
+    partial.replace(state)
+    metadata = {"model": "face_mesh", "step": str(step), "config": json.dumps(asdict(config))}
+    partial = weights_file.with_suffix(".partial")
+    save_file({key: value.contiguous().cpu() for key, value in average.items()}, partial, metadata)
+    partial.replace(weights_file)
+
+
+def _write_log(file: Path, step: int, loss: float, rate: float, seconds: float) -> None:
+    new = not file.exists()
+    with file.open("a", newline="") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(["step", "loss", "learning_rate", "seconds"])
+        writer.writerow([step, f"{loss:.5f}", f"{rate:.6f}", f"{seconds:.0f}"])
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"The loss is {loss} at step {step}.")
+    log.info("step %d loss %.4f (%.0f s)", step, loss, seconds)
+
+
+def _join_group() -> tuple[int, int]:
+    """(number of processes, this process's rank) as torchrun says."""
+    workers = int(os.environ.get("WORLD_SIZE", "1"))
+    if workers > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return workers, int(os.environ.get("RANK", "0"))
