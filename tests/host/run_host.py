@@ -11,7 +11,6 @@ import runpy
 import sys
 from pathlib import Path
 
-
 _kept = []  # operator declarations end with the object that made them
 
 

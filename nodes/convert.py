@@ -1,0 +1,140 @@
+"""Pictures and masks between the host's layout and the core's; the only place that knows both.
+
+The host: IMAGE [B,H,W,C] with 3 or 4 channels, MASK [B,H,W] or [H,W], any float type, any device.
+The core: images [T,3,H,W], masks [1,H,W], float32 in [0,1] on the CPU; models move what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import comfy.model_management
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..reenact_core.errors import ImageError
+
+
+def to_core(image: Tensor, name: str = "image") -> Tensor:
+    """IMAGE [B,H,W,C] or one picture [H,W,C] as core images [B,3,H,W]; grey is repeated, alpha left out.
+
+    The result may share memory with `image`, which belongs to the host: never write into it.
+
+    Raises:
+        ImageError: another shape, no picture, NaN or infinity; `name` says where.
+    """
+    image = _as_batch(image, name)
+    channels = image.shape[-1]
+    colours = image[..., :3] if channels >= 3 else image[..., :1].expand(*image.shape[:-1], 3)
+    return _in_range(colours.movedim(-1, 1).to("cpu", torch.float32), name)
+
+
+def alpha_of(image: Tensor, name: str = "image") -> Tensor | None:
+    """The alpha channel of an IMAGE as [B,1,H,W], or None where it has none."""
+    image = _as_batch(image, name)
+    if image.shape[-1] != 4:
+        return None
+    return _in_range(image[..., 3:].movedim(-1, 1).to("cpu", torch.float32), name)
+
+
+def separate(images: Sequence[Tensor]) -> list[Tensor]:
+    """The single pictures [1,H,W,C] of a list of IMAGE batches, which may differ in size, in order."""
+    return [picture for image in images for picture in _as_batch(image, "image").split(1)]
+
+
+def chunks_of(image: Tensor, size: int, name: str = "image") -> Iterator[Tensor]:
+    """An IMAGE batch as consecutive core chunks [n,3,H,W], n = `size` or less, converted one at a time."""
+    batch = _as_batch(image, name)
+    for start in range(0, len(batch), size):
+        yield to_core(batch[start : start + size], f"{name} {start + 1} and following")
+
+
+def to_host(images: Tensor) -> Tensor:
+    """Core images [T,3,H,W] as IMAGE [T,H,W,3] on the device the host keeps results on."""
+    device = comfy.model_management.intermediate_device()
+    return images.movedim(1, -1).to(device, torch.float32).clamp(0, 1).contiguous()
+
+
+def mask_to_host(masks: Tensor) -> Tensor:
+    """Core masks [T,1,H,W] as MASK [T,H,W] on the device the host keeps results on."""
+    device = comfy.model_management.intermediate_device()
+    return masks[:, 0].to(device, torch.float32).clamp(0, 1).contiguous()
+
+
+class FrameCollector:
+    """Collects chunks of finished frames in an IMAGE of known length, without ever holding them twice."""
+
+    def __init__(self, count: int, height: int, width: int) -> None:
+        device = comfy.model_management.intermediate_device()
+        self._frames = torch.empty(count, height, width, 3, device=device)
+        self._filled = 0
+
+    def add(self, chunk: Tensor) -> None:
+        """Append core images [n,3,H,W]."""
+        end = self._filled + len(chunk)
+        self._frames[self._filled : end].copy_(chunk.movedim(1, -1).clamp(0, 1))
+        self._filled = end
+
+    def result(self) -> Tensor:
+        """The IMAGE [T,H,W,3] of all frames added so far."""
+        return self._frames[: self._filled]
+
+
+def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """MASK [B,H,W], [B,1,H,W] or [H,W] as one core mask [1,H_i,W_i] for each of the `sizes`.
+
+    Masks and pictures often differ in size: the host hands out 64x64 zeros for a picture without alpha.
+    A single mask serves all pictures.
+
+    Raises:
+        ImageError: several masks, but not one per picture; another shape; NaN or infinity.
+    """
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        mask = mask[:, 0]
+    if mask.ndim == 2:
+        mask = mask[None]
+    if mask.ndim != 3 or 0 in mask.shape:
+        raise ImageError(f"A mask must be [B,H,W], got {list(mask.shape)}. Connect a MASK output.")
+    if len(mask) not in (1, len(sizes)):
+        raise ImageError(
+            f"There are {len(mask)} masks for {len(sizes)} pictures. Give one mask for all or one for each."
+        )
+    mask = _in_range(mask.to("cpu", torch.float32), "mask")
+    each = mask.expand(len(sizes), -1, -1)
+    return [_resized(one[None], size) for one, size in zip(each, sizes)]
+
+
+def usable_masks(left_out: Tensor | None, sizes: Sequence[tuple[int, int]]) -> list[Tensor | None]:
+    """From a MASK of what to leave out to the core's masks of what may be used, one per picture.
+
+    None means that all of it may be used: without a mask, or where the mask marks nothing.
+    """
+    if left_out is None:
+        return [None] * len(sizes)
+    return [1 - mask if mask.any() else None for mask in resized_masks(left_out, sizes)]
+
+
+def _resized(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask [1,H,W] in another size."""
+    if mask.shape[-2:] == size:
+        return mask
+    return F.interpolate(mask[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def _as_batch(image: Tensor, name: str) -> Tensor:
+    if image.ndim == 3:
+        image = image[None]
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
+        raise ImageError(
+            f"{name}: must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE."
+        )
+    return image
+
+
+def _in_range(values: Tensor, name: str) -> Tensor:
+    """`values` clipped to [0,1]: upscalers overshoot. The same tensor where nothing has to be clipped."""
+    low, high = values.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        raise ImageError(f"{name}: holds NaN or infinite values. Check the node that made it.")
+    return values if low >= 0 and high <= 1 else values.clamp(0, 1)
