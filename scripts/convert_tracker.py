@@ -64,7 +64,11 @@ class Graph:
         buffer = self.model.Buffers(tensor.Buffer())
         if not buffer.DataLength():
             return
-        kinds = {tflite.TensorType.FLOAT32: "<f4", tflite.TensorType.FLOAT16: "<f2", tflite.TensorType.INT32: "<i4"}
+        kinds = {
+            tflite.TensorType.FLOAT32: "<f4",
+            tflite.TensorType.FLOAT16: "<f2",
+            tflite.TensorType.INT32: "<i4",
+        }
         shape = [int(n) for n in tensor.ShapeAsNumpy()] if tensor.ShapeLength() else []
         self.constants[index] = np.frombuffer(buffer.DataAsNumpy().tobytes(), kinds[tensor.Type()]).reshape(shape)
 
@@ -148,7 +152,9 @@ class Lowering:
         if options.Padding() == tflite.Padding.SAME:
             total = max((-(-side // stride) - 1) * stride + size - side, 0)
         settings = {
-            "weight": self._weight(inputs[1], weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)),
+            "weight": self._weight(
+                inputs[1], weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
+            ),
             "bias": self._weight(inputs[2], bias),
             "stride": stride,
             "pad": [total // 2, total - total // 2],
@@ -172,14 +178,16 @@ class Lowering:
 
 def convert_network(data: bytes, path: Path) -> None:
     lowering = Lowering(Graph(data))
-    save_file(lowering.weights, path, {"graph": json.dumps(lowering.result()), "source": SOURCE})
+    graph = {"source": SOURCE, **lowering.result()}
+    save_file(lowering.weights, path, {"graph": json.dumps(graph)})
 
 
 def convert_blendshapes(data: bytes, path: Path) -> None:
     """The mixer's layers in order of execution: points, features, 4 x (tokens in/out, channels in/out), head."""
     graph = Graph(data)
     names = ["points", "features"]
-    names += [f"blocks.{i}.{part}" for i in range(4) for part in ("tokens_in", "tokens_out", "channels_in", "channels_out")]
+    parts = ("tokens_in", "tokens_out", "channels_in", "channels_out")
+    names += [f"blocks.{i}.{part}" for i in range(4) for part in parts]
     layers = iter([*names, "head"])
     norms = iter([f"blocks.{i}.{part}" for i in range(4) for part in ("tokens_norm", "channels_norm")])
     weights = {}
@@ -223,7 +231,10 @@ def main() -> None:
     convert_network(full, arguments.out / "detector_full.safetensors")
     matte = (arguments.models / "selfie_segmentation.tflite").read_bytes()
     convert_network(matte, arguments.out / "matte.safetensors")
-    convert_mesh((arguments.models / "canonical_face_model.obj").read_text(), arguments.out / "canonical_mesh.safetensors")
+    convert_mesh(
+        (arguments.models / "canonical_face_model.obj").read_text(),
+        arguments.out / "canonical_mesh.safetensors",
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Detections(NamedTuple):
     """M faces found in one image, largest first."""
 
     boxes: Tensor  # [M,4] xyxy px
-    keypoints: Tensor  # [M,6,2] px: right eye, left eye, nose, mouth, right ear, left ear (the person's right)
+    keypoints: Tensor  # [M,6,2] px: right and left eye (the person's), nose, mouth, right and left ear
     scores: Tensor  # [M] 0..1
 
     def at(self, index) -> Detections:
@@ -39,7 +39,9 @@ def _anchors(size: int, layers: list[tuple[int, int]]) -> Tensor:
 
 
 class _BlazeFace(nn.Module):
-    """One detector network with its anchors: canvas [N,3,S,S] in [0,1] -> boxes, keypoints, scores in canvas units."""
+    """One detector with its anchors: canvas [N,3,S,S] in [0,1] -> points [N,A,8,2] in 0..1, scores [N,A]."""
+
+    anchors: Tensor
 
     def __init__(self, net: GraphNet, layers: list[tuple[int, int]]):
         super().__init__()
@@ -51,9 +53,9 @@ class _BlazeFace(nn.Module):
         half = len(outputs) // 2
         points = torch.cat(outputs[:half], 1).view(len(canvas), -1, 8, 2) / self.size
         scores = torch.cat(outputs[half:], 1).sigmoid()
-        centre, extent, keypoints = points[:, :, :1] + self.anchors[:, None], points[:, :, 1:2], points[:, :, 2:]
-        corners = [centre - extent / 2, centre + extent / 2, keypoints + self.anchors[:, None]]
-        return torch.cat(corners, 2), scores  # [N,A,8,2] in 0..1 of the canvas, [N,A]
+        centre, extent = points[:, :, :1] + self.anchors[:, None], points[:, :, 1:2]
+        keypoints = points[:, :, 2:] + self.anchors[:, None]
+        return torch.cat([centre - extent / 2, centre + extent / 2, keypoints], 2), scores
 
 
 def _letterbox(images: Tensor, size: int) -> tuple[Tensor, float]:
@@ -94,7 +96,7 @@ class FaceDetector(nn.Module):
 
     def __init__(self, short: GraphNet, full: GraphNet):
         super().__init__()
-        self.networks = nn.ModuleList([_BlazeFace(short, [(16, 2), (8, 6)]), _BlazeFace(full, [(48, 1)])])
+        self.short, self.full = _BlazeFace(short, [(16, 2), (8, 6)]), _BlazeFace(full, [(48, 1)])
 
     @classmethod
     def load(cls) -> FaceDetector:
@@ -104,7 +106,7 @@ class FaceDetector(nn.Module):
     def forward(self, images: Tensor, threshold: float = 0.5) -> list[Detections]:
         """Faces in images [N,3,H,W] in [0,1], scores above `threshold`."""
         found = []
-        for network in self.networks:
+        for network in (self.short, self.full):
             canvas, side = _letterbox(images, network.size)
             points, scores = network(canvas)
             found.append((points * side, scores))
@@ -130,7 +132,7 @@ class FaceDetector(nn.Module):
         yield _merge(*_pool(turned))
         for tiles in (2, 4):
             side = -(-max(height, width) * 3 // (2 * tiles))
-            if side < 2 * self.networks[0].size // tiles:
+            if side < 2 * self.short.size // tiles:
                 return
             corners = [(x, y) for y in _starts(height, side) for x in _starts(width, side)]
             parts = [image[:, y : y + side, x : x + side] for x, y in corners]

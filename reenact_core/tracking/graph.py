@@ -2,7 +2,7 @@
 
 The four image networks of the tracker (two detectors, landmarks, matte) are chains of the same few layers.
 Their files hold, beside the weights, a JSON list of layers in order of execution, written by
-`scripts/convert_tracker.py`; `GraphNet` builds and runs that list. Values are NCHW with channels-last strides.
+`scripts/convert_tracker.py`; `GraphNet` builds and runs that list. Values are NCHW, channels last in memory.
 """
 
 from __future__ import annotations
@@ -28,18 +28,22 @@ def read_weights(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     path = WEIGHTS / f"{name}.safetensors"
     try:
         with safe_open(path, "pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             metadata = file.metadata() or {}
     except Exception as error:
         raise CheckpointError(
-            f"The tracker's weights {path.name} cannot be read ({error}). Reinstall the pack or rebuild the file "
-            "with scripts/convert_tracker.py."
+            f"The tracker's weights {path.name} cannot be read ({error}). Reinstall the pack or rebuild the "
+            "file with scripts/convert_tracker.py."
         ) from error
-    return {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}, metadata
+    for key, value in tensors.items():
+        tensors[key] = value.float() if value.is_floating_point() else value
+    return tensors, metadata
 
 
 class Activation(nn.Module):
     """relu, hard_swish, sigmoid, prelu (one slope per channel) or none."""
+
+    slope: Tensor | None
 
     def __init__(self, kind: str, slope: Tensor | None = None):
         super().__init__()
@@ -47,7 +51,7 @@ class Activation(nn.Module):
         self.register_buffer("slope", slope)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "prelu":
+        if self.slope is not None:
             return torch.prelu(x, self.slope)
         if self.kind == "relu":
             return F.relu(x)
@@ -61,9 +65,12 @@ class Activation(nn.Module):
 class Conv(nn.Module):
     """Convolution with the exporting framework's SAME padding folded in, then an activation.
 
-    SAME padding of a strided layer is uneven (left, right): the kernel gets leading zeros so that an even padding
-    of the larger side gives the same result without copying the input.
+    SAME padding of a strided layer is uneven (left, right): the kernel gets leading zeros so that an even
+    padding of the larger side gives the same result without copying the input.
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, pad: list[int], groups: int, act: Activation):
         super().__init__()
@@ -75,8 +82,8 @@ class Conv(nn.Module):
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
         self.stride, self.padding, self.groups, self.act = stride, after, groups, act
-        # A dilation means nothing to a 1x1 kernel, but makes PyTorch choose oneDNN on the CPU, which is three times as
-        # fast as its matrix product when there are few output channels.
+        # A dilation means nothing to a 1x1 kernel, but makes PyTorch choose oneDNN on the CPU, which is three
+        # times as fast as its matrix product when there are few output channels.
         self.dilation = 2 if size == 1 and len(weight) < 16 else 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,6 +93,9 @@ class Conv(nn.Module):
 
 class Deconv(nn.Module):
     """Transposed convolution whose stride equals its kernel size, then an activation."""
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, stride: int, act: Activation):
         super().__init__()
@@ -164,8 +174,8 @@ def _layer(node: dict, weights: dict[str, Tensor], release: list[int]) -> nn.Mod
 class GraphNet(nn.Module):
     """Runs the layer list of a converted network.
 
-    forward: images [N,3,S,S] in the value range the network was trained with -> its outputs, each [N,C,h,w], in the
-    order of the file's `outputs`.
+    forward: images [N,3,S,S] in the value range the network was trained with -> its outputs, each [N,C,h,w],
+    in the order of the file's `outputs`.
     """
 
     def __init__(self, nodes: list[dict], outputs: list[int], size: int, weights: dict[str, Tensor]):

@@ -27,12 +27,13 @@ class PersonMatte(nn.Module):
         The network sees 256 px squares, so edges are no finer than 1/256 of the image.
         """
         side = self.net.size
+        home = images.device
         with torch.inference_mode():
-            device = next(self.net.buffers()).device
-            small = F.interpolate(images.to(device), (side, side), mode="bilinear", antialias=True, align_corners=False)
+            images = images.to(next(self.net.buffers()).device, torch.float32)
+            small = F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
             (person,) = self.net(small)
             person = F.interpolate(person, images.shape[-2:], mode="bilinear", align_corners=False)
-        return person.clamp(0, 1).clone().to(images.device)
+        return person.clamp(0, 1).clone().to(home)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.matte(images)

@@ -1,4 +1,4 @@
-"""The canonical face mesh: an average neutral head, 468 vertices that correspond to the first 468 landmarks."""
+"""The canonical face mesh: an average neutral face whose vertices are the first 468 landmarks."""
 
 from __future__ import annotations
 

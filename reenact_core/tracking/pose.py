@@ -1,7 +1,7 @@
 """Head pose: a perspective camera fitted to the canonical mesh by Gauss-Newton, many frames at once.
 
-The rotation of the published face geometry module turns too little (40 degrees read as 32). Fitting the rigid part
-of the mesh to the landmarks in the image does not have that bias.
+The rotation of the published face geometry module turns too little (40 degrees read as 32). Fitting the rigid
+part of the mesh to the landmarks in the image does not have that bias.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RIGID = {
     **dict.fromkeys((33, 263, 133, 362), 1.0),  # corners of the eyes
     **dict.fromkeys((98, 327, 129, 358), 1.0),  # wings of the nose
     **dict.fromkeys((10, 151, 9, 54, 284, 103, 332, 67, 297, 21, 251), 0.5),  # forehead
-    **dict.fromkeys((127, 356, 234, 454, 93, 323, 132, 361), 0.5),  # sides, from temple to the angle of the jaw
+    **dict.fromkeys((127, 356, 234, 454, 93, 323, 132, 361), 0.5),  # sides, temple to jaw
     **dict.fromkeys((116, 345, 117, 346, 118, 347), 0.5),  # cheekbones
 }
 
@@ -32,7 +32,7 @@ def _skew(vectors: Tensor) -> Tensor:
 
 
 def _procrustes(model: Tensor, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation [N,3,3] and scale [N] that best turn the centred model [P,3] into the centred points [N,P,3]."""
+    """Rotation [N,3,3] and scale [N] that best turn the centred model [P,3] into centred points [N,P,3]."""
     covariance = torch.einsum("p,npi,pj->nij", weights, points, model)
     u, singular, v = torch.linalg.svd(covariance)
     sign = torch.ones_like(singular)

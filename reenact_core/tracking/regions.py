@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ENLARGE = 1.5  # side of a region / longer side of the face's box, as the landmark network was trained
-RIGHT_EYE, LEFT_EYE, FOREHEAD, CHIN = 33, 263, 10, 152  # landmarks; the person's right eye is at the image's left
+RIGHT_EYE, LEFT_EYE, FOREHEAD, CHIN = 33, 263, 10, 152  # landmarks; outer corners of the person's eyes
 SHORT_EYE_LINE = 0.35  # eye line / face height below which the eye line is too foreshortened to give the roll
 
 
@@ -33,7 +33,7 @@ class Regions(NamedTuple):
 
 
 def regions_of_detections(boxes: Tensor, keypoints: Tensor) -> Regions:
-    """Regions of detected faces: boxes [M,4] xyxy, keypoints [M,6,2] beginning with the right and left eye."""
+    """Regions of detected faces: boxes [M,4] xyxy, keypoints [M,6,2] that begin with right and left eye."""
     eye_line = keypoints[:, 1] - keypoints[:, 0]
     side = (boxes[:, 2:] - boxes[:, :2]).amax(1) * ENLARGE
     return Regions((boxes[:, :2] + boxes[:, 2:]) / 2, side, torch.atan2(eye_line[:, 1], eye_line[:, 0]))
@@ -55,8 +55,8 @@ def regions_of_landmarks(landmarks: Tensor) -> Regions:
     x = points[..., 0] * cos + points[..., 1] * sin
     y = points[..., 1] * cos - points[..., 0] * sin
     low, high = torch.stack([x.amin(1), y.amin(1)], 1), torch.stack([x.amax(1), y.amax(1)], 1)
-    middle = (low + high) / 2
-    centre = torch.cat([middle[:, :1] * cos - middle[:, 1:] * sin, middle[:, :1] * sin + middle[:, 1:] * cos], 1)
+    x, y = ((low + high) / 2).split(1, dim=1)
+    centre = torch.cat([x * cos - y * sin, x * sin + y * cos], 1)
     return Regions(centre, (high - low).amax(1) * ENLARGE, angle)
 
 

@@ -1,15 +1,17 @@
 """Removing the tracker's jitter from a whole clip, without lag and without flattening blinks or speech.
 
-Whole clips are known, so the filter looks both ways: each point becomes the mean of its own places in the frames
-around, weighted by closeness in time and by likeness of place (a bilateral filter over time; Tomasi and Manduchi
-1998 for images). At rest all the frames around agree and average out the noise; in a fast movement none of
-them does and the point stays where it was seen. Steady movement passes unchanged, as the weights are symmetric.
+Whole clips are known, so the filter looks both ways: each point becomes the mean of its own places in the
+frames around, weighted by closeness in time and by likeness of place (a bilateral filter, Tomasi and Manduchi
+1998, over time, of the midpoints of symmetric pairs). At rest all the frames around agree and average out the
+noise; in a sudden movement none of them does and the point stays where it was seen. Steady movement passes
+unchanged, since the midpoint of the frames before and after is where the point is.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -34,8 +36,8 @@ def smooth_faces(faces: Faces, frame_rate: float) -> Faces:
     """The faces of a whole clip without jitter and without gaps.
 
     faces: T successive frames; frame_rate: frames per second. Frames where nobody was found are interpolated
-    between their neighbours (held before the first and after the last) and listed in a warning; their `found` stays
-    False and their score zero. Rotations are fitted anew to the smoothed landmarks.
+    between their neighbours (held before the first and after the last) and listed in a warning; their `found`
+    stays False and their score zero. Rotations are fitted anew to the smoothed landmarks.
     Raises FaceError if no frame has a face.
     """
     found = faces.found.nonzero()[:, 0]
@@ -89,7 +91,7 @@ def _neighbours() -> Tensor:
 
 
 def _noise(values: Tensor, bounds: tuple[float, float], dimensions: int) -> Tensor:
-    """Standard deviation of the noise of tracks [T,P,D] per coordinate, from the calmer second differences: [P]."""
+    """Standard deviation [P] of the noise per coordinate of tracks [T,P,D], from calm second differences."""
     if len(values) < 5:
         return values.new_full((values.shape[1],), bounds[0])
     bend = (values[2:] - 2 * values[1:-1] + values[:-2]).square().sum(2)  # [T-2,P], mean 6 * D * variance
@@ -111,16 +113,19 @@ def _smooth_points(points: Tensor, spread: float, size: float) -> Tensor:
 def _smooth_values(values: Tensor, spread: float) -> Tensor:
     """values [T,C], each on its own."""
     noise = _noise(values[..., None], EXPRESSION_NOISE, 1)
-    smooth = _average(values[..., None], spread, lambda first, second: ((first - second)[..., 0] / noise).square())
-    return smooth[..., 0]
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        return ((first - second)[..., 0] / noise).square()
+
+    return _average(values[..., None], spread, distance)[..., 0]
 
 
-def _average(values: Tensor, spread: float, distance) -> Tensor:
+def _average(values: Tensor, spread: float, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Adaptive mean of values [T,P,D] over T; `distance` gives [t,P], squared, in variances of the noise.
 
-    The frames `step` before and after enter as one: their midpoint is where steady movement would put the point. At
-    the ends of the clip, where one of the two is missing, the other stands for itself. Likeness never grows with the
-    distance in time, so that nothing beyond an event counts.
+    The frames `step` before and after enter as one: their midpoint is where steady movement would put the point.
+    At the ends of the clip, where one of the two is missing, the other stands for itself. Likeness never grows
+    with the distance in time, so that nothing beyond an event counts.
     """
     total, weight = values.clone(), torch.ones_like(values[..., :1])
     likeness = torch.ones_like(values[..., 0])

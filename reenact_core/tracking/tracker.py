@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,9 +16,8 @@ from .graph import GraphNet
 from .pose import head_rotation
 from .regions import Regions, crop, overlap, regions_of_detections, regions_of_landmarks, to_image
 
-log = logging.getLogger(__name__)
-
 PRESENT = 0.1  # presence score from which a crop counts as a face; profiles beyond 70 degrees score below 0.5
+SURE = 0.99  # presence score of a face that certainly is not upside down
 SAME_PERSON = 0.4  # overlap of successive regions below which the track counts as lost
 DRIFT = 0.05  # how far (in sides of the region) a face may be off its crop before the crop is renewed
 TURN = 0.08  # the same for the roll, in radians
@@ -37,6 +36,12 @@ class Reading(NamedTuple):
     def at(self, index) -> Reading:
         return Reading(self.landmarks[index], self.scores[index], self.regions.at(index))
 
+    def replace_at(self, index: Tensor, other: Reading) -> None:
+        """Overwrites the crops at `index` (LongTensor) with those of another reading."""
+        self.landmarks[index], self.scores[index] = other.landmarks, other.scores
+        for target, source in zip(self.regions, other.regions):
+            target[index] = source
+
 
 class FaceTracker(nn.Module):
     """Tracks faces on the device it is moved to; `track_video` keeps what it remembers to itself."""
@@ -53,35 +58,35 @@ class FaceTracker(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.blendshapes.scale.device
+        return next(self.blendshapes.parameters()).device
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:
-        """Faces in each of the images [N,3,H,W] in [0,1], largest first; heads rolled by up to 45 degrees or so."""
-        return self.detector(images.to(self.device))
+        """Faces in each of the images [N,3,H,W] in [0,1], largest first; heads not too far from upright."""
+        return self.detector(images.to(self.device, torch.float32))
 
     def track_images(self, images: Sequence[Tensor], face_index: int | None = None) -> Faces:
         """One face in each of independent photos [3,H,W] in [0,1], of any sizes.
 
-        face_index: which face, in order of size, 0 or None = the largest. `found` is False where an image shows no
-        such face; its landmarks then are zero.
+        face_index: which face, in order of size, 0 or None = the largest. `found` is False where an image shows
+        no such face; its landmarks then are zero.
         """
         with torch.inference_mode():
-            readings = [self._look(image.to(self.device), face_index or 0) for image in images]
+            readings = [self._look(image.to(self.device, torch.float32), face_index or 0) for image in images]
         return self._faces(readings)
 
     def track_video(self, chunks: Iterable[Tensor], face_index: int | None = None) -> Iterator[Faces]:
         """Follows one person through the frames of chunks [n,3,H,W] in [0,1]; yields the faces of each chunk.
 
-        face_index: who, in order of size in the first frame that shows so many faces; 0 or None = the largest. After
-        a loss the face nearest to the last place is taken up again. Memory: one chunk.
+        face_index: who, in order of size in the first frame that shows so many faces; 0 or None = the largest.
+        After a loss the face nearest to the last place is taken up again. Memory: one chunk.
         """
         region: Regions | None = None  # where the person was seen last
         lost = 0  # frames since then
         largest = 1 if self.device.type == "cpu" else BATCH
         batch = largest
         for chunk in chunks:
-            frames = chunk.to(self.device)
+            frames = chunk.to(self.device, torch.float32)
             readings: list[Reading | None] = []
             position = 0
             with torch.inference_mode():
@@ -112,18 +117,16 @@ class FaceTracker(nn.Module):
     def _follow(self, frames: Tensor, region: Regions) -> tuple[Reading | None, bool]:
         """Reads the frames up to the first that loses the face; None if that is the first of all.
 
-        All are read in one batch with one region; those whose face has moved off it are read again with their own.
-        The flag says that no second reading was needed.
+        All are read in one batch with one region; those whose face has moved off it are read again with their
+        own. The flag says that no second reading was needed.
         """
         reading = self._read(frames, region)
         moved = (reading.regions.centre - region.centre).norm(dim=1) > DRIFT * region.side
         moved |= (reading.regions.side / region.side).log().abs() > DRIFT
-        moved |= torch.remainder(reading.regions.angle - region.angle + torch.pi, 2 * torch.pi).sub(torch.pi).abs() > TURN
+        moved |= (reading.regions.angle - region.angle).cos() < math.cos(TURN)
         again = moved.nonzero()[:, 0]
         if len(again):
-            second = self._read(frames[again], reading.regions.at(again))
-            for whole, part in zip((reading.landmarks, reading.scores, *reading.regions), (second.landmarks, second.scores, *second.regions)):
-                whole[again] = part
+            reading.replace_at(again, self._read(frames[again], reading.regions.at(again)))
         before = Regions(*(torch.cat([one, many[:-1]]) for one, many in zip(region, reading.regions)))
         good = (reading.scores > PRESENT) & (overlap(before, reading.regions) > SAME_PERSON)
         kept = int(good.cumprod(0).sum())
@@ -133,9 +136,7 @@ class FaceTracker(nn.Module):
         """The face of an image [3,H,W] that is number `index` in size, or the one nearest to a region."""
         for found in self.detector.search(image):
             if len(found.scores):
-                regions = regions_of_detections(found.boxes, found.keypoints)
-                frames = image.expand(len(found.scores), -1, -1, -1)
-                reading = self._read(frames, self._read(frames, regions).regions)
+                reading = self._confirm(image, regions_of_detections(found.boxes, found.keypoints), thorough)
                 reading = reading.at(reading.scores > PRESENT)
                 if near is not None and len(reading.scores):
                     apart = (reading.regions.centre - near.centre).norm(dim=1) / near.side
@@ -149,11 +150,26 @@ class FaceTracker(nn.Module):
                 return None
         return None
 
+    def _confirm(self, image: Tensor, regions: Regions, thorough: bool) -> Reading:
+        """Reads detected regions, then those they lead to; turns the doubtful ones, which may be upside down."""
+        frames = image.expand(len(regions.side), -1, -1, -1)
+        reading = self._read(frames, self._read(frames, regions).regions)
+        for quarters in (2, 1, 3) if thorough else ():
+            doubtful = (reading.scores < SURE).nonzero()[:, 0]
+            if len(doubtful) == 0:
+                break
+            turned = regions.at(doubtful)
+            turned = turned._replace(angle=turned.angle + quarters * torch.pi / 2)
+            other = self._read(frames[doubtful], self._read(frames[doubtful], turned).regions)
+            sure = other.scores > SURE
+            reading.replace_at(doubtful[sure], other.at(sure))
+        return reading
+
     def _faces(self, readings: list[Reading | None]) -> Faces:
         """Joins readings (None = one frame without a face) and adds blendshapes and pose."""
         lengths = [1 if reading is None else len(reading.scores) for reading in readings]
-        found = torch.tensor([reading is not None for reading in readings], device=self.device, dtype=torch.bool)
-        found = found.repeat_interleave(torch.tensor(lengths, device=self.device, dtype=torch.long))
+        found = torch.tensor([reading is not None for reading in readings], dtype=torch.bool)
+        found = found.repeat_interleave(torch.tensor(lengths, dtype=torch.long)).to(self.device)
         count = len(found)
         landmarks = torch.zeros(count, 478, 3, device=self.device)
         blendshapes = torch.zeros(count, len(NAMES), device=self.device)
