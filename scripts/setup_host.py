@@ -3,7 +3,7 @@
     python3.11 scripts/setup_host.py                          # makes .venv-host/, 2 to 3 minutes, 2 GB
     .venv-host/bin/python -m pytest -m "host or browser"      # then the tests run inside it
 
-Running it again does nothing unless this file or tests/host/constraints.txt changed; `--force` starts
+Running it again does nothing unless the packages or tests/host/constraints.txt changed; `--force` starts
 over. The host is an installed test tool only: nothing of it is imported or copied by the shipped pack.
 """
 
@@ -38,9 +38,8 @@ NEWEST_FRONT_END = "comfyui-frontend-package==1.58.1"
 
 def fingerprint() -> str:
     """A digest of everything that decides what is installed."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    digest.update(CONSTRAINTS.read_bytes())
-    digest.update(sys.version.encode())
+    digest = hashlib.sha256(CONSTRAINTS.read_bytes())
+    digest.update(repr((WITH_DEPENDENCIES, WITHOUT_DEPENDENCIES, NEWEST_FRONT_END, sys.version)).encode())
     return digest.hexdigest()
 
 
