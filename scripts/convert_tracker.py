@@ -217,24 +217,26 @@ def convert_mesh(text: str, path: Path) -> None:
     save_file({"vertices": vertices, "triangles": np.array(faces, np.int64)}, path, {"source": SOURCE})
 
 
+def convert(models: Path, out: Path) -> None:
+    """Writes every weights file of the tracker into the folder `out`."""
+    with zipfile.ZipFile(models / "face_landmarker.task") as task:
+        convert_network(task.read("face_detector.tflite"), out / "detector_short.safetensors")
+        convert_network(task.read("face_landmarks_detector.tflite"), out / "landmarks.safetensors")
+        convert_blendshapes(task.read("face_blendshapes.tflite"), out / "blendshapes.safetensors")
+    full_range = (models / "face_detection_full_range.tflite").read_bytes()
+    convert_network(full_range, out / "detector_full.safetensors")
+    convert_network((models / "selfie_segmentation.tflite").read_bytes(), out / "matte.safetensors")
+    convert_mesh((models / "canonical_face_model.obj").read_text(), out / "canonical_mesh.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Converts the tracker's published networks to safetensors.")
     parser.add_argument("--models", type=Path, required=True, help="folder with the published files")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "reenact_core/tracking/weights")
+    parser.add_argument("--out", type=Path, help="folder of the results; without it, the package itself")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(arguments.models / "face_landmarker.task") as task:
-        convert_network(task.read("face_detector.tflite"), arguments.out / "detector_short.safetensors")
-        convert_network(task.read("face_landmarks_detector.tflite"), arguments.out / "landmarks.safetensors")
-        convert_blendshapes(task.read("face_blendshapes.tflite"), arguments.out / "blendshapes.safetensors")
-    full = (arguments.models / "face_detection_full_range.tflite").read_bytes()
-    convert_network(full, arguments.out / "detector_full.safetensors")
-    matte = (arguments.models / "selfie_segmentation.tflite").read_bytes()
-    convert_network(matte, arguments.out / "matte.safetensors")
-    convert_mesh(
-        (arguments.models / "canonical_face_model.obj").read_text(),
-        arguments.out / "canonical_mesh.safetensors",
-    )
+    out = arguments.out or Path(__file__).parents[1] / "reenact_core" / "tracking" / "weights"
+    out.mkdir(parents=True, exist_ok=True)
+    convert(arguments.models, out)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from .mesh import canonical_mesh
+from .regions import CHIN, FOREHEAD
 
-FOCAL = 4.0  # focal length / size of the face in the image
-STEPS = 6
+FOCAL = 4.0  # focal length / height of the face in the image
+STEPS = 4
 # Points that expressions move little, in pairs of left and right or on the midline, with their weights.
 RIGID = {
     **dict.fromkeys((6, 168, 197, 195, 5, 4, 1), 1.0),  # bridge and tip of the nose
@@ -45,25 +46,25 @@ def head_rotation(landmarks: Tensor) -> Tensor:
     """Rotation [N,3,3] head -> camera of faces given by landmarks [N,478,3] (or 468) in pixels.
 
     Axes: x right, y down, z away from the camera; the identity looks straight into the camera. The camera is
-    imagined in front of the face, so the place of the face in the image does not count. float32 throughout.
+    imagined in front of the face, so the place of the face in the image does not count. float32 throughout; runs
+    on the CPU, where small matrices are quick, and returns to the device of the landmarks.
     """
     if len(landmarks) == 0:
         return landmarks.new_zeros(0, 3, 3, dtype=torch.float32)
-    device = landmarks.device
-    index = torch.tensor(list(RIGID), device=device)
-    weights = torch.tensor(list(RIGID.values()), device=device)
+    index = torch.tensor(list(RIGID))
+    weights = torch.tensor(list(RIGID.values()))
     weights = weights / weights.sum()
-    model = canonical_mesh()[0].to(device)[index]
+    mesh = canonical_mesh()[0]
+    size = (mesh[FOREHEAD] - mesh[CHIN]).norm()
+    model = mesh[index]
     model = model - (weights[:, None] * model).sum(0)
-    points = landmarks[:, index].float()
+    points = landmarks.cpu()[:, index].float()
     points = points - (weights[:, None] * points).sum(1, keepdim=True)
     rotation, scale = _procrustes(model, points, weights)
-    size = (weights[:, None] * model**2).sum().sqrt() * 4  # about the height of the face
-    depth = FOCAL * size  # where a face of that size appears `size * scale` pixels large
-    observed = points[..., :2] / scale.clamp_min(1e-6)[:, None, None] / size  # unit: the face's size
-    model, depth = model / size, depth / size
-    shift = torch.zeros(len(points), 3, device=device)
-    shift[:, 2] = depth
+    observed = points[..., :2] / (scale * size).clamp_min(1e-6)[:, None, None]  # unit: height of the face
+    model = model / size
+    shift = torch.zeros(len(points), 3)
+    shift[:, 2] = FOCAL  # there the face appears as large as it is
     for _ in range(STEPS):
         turned = model @ rotation.transpose(1, 2)
         x, y, z = (turned + shift[:, None]).unbind(-1)
@@ -75,8 +76,8 @@ def head_rotation(landmarks: Tensor) -> Tensor:
         jacobian = torch.cat([by_point @ -_skew(turned), by_point], -1)  # [N,P,2,6] by turn and shift
         normal = torch.einsum("p,npki,npkj->nij", weights, jacobian, jacobian)
         gradient = torch.einsum("p,npki,npk->ni", weights, jacobian, error)
-        normal = normal + 1e-6 * torch.eye(6, device=device)
+        normal = normal + 1e-6 * torch.eye(6)
         step = torch.linalg.solve(normal, gradient)
         rotation = torch.linalg.matrix_exp(-_skew(step[:, :3])) @ rotation
         shift = shift - step[:, 3:]
-    return rotation
+    return rotation.to(landmarks.device)

@@ -29,6 +29,7 @@ REACH = 2.5  # standard deviations after which the weights end
 TOLERANCE = 1.5  # distance in standard deviations of the noise at which likeness fades
 NOISE = (0.0004, 0.002)  # smallest and largest noise to expect, in sizes of the face
 EXPRESSION_NOISE = (0.003, 0.02)  # the same for blendshapes
+ALONE = 3.0  # how much more a single point must have moved than its neighbourhood to count as moving
 NEIGHBOURHOOD = 0.5  # centimetres on the canonical face over which likeness is judged
 
 
@@ -105,7 +106,8 @@ def _smooth_points(points: Tensor, spread: float, size: float) -> Tensor:
     noise = (near @ _noise(points[..., :2], (NOISE[0] * size, NOISE[1] * size), 2).square()).sqrt()
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
-        return (first - second)[..., :2].square().sum(2) @ near.T / (2 * noise**2)
+        own = (first - second)[..., :2].square().sum(2) / (2 * noise**2)
+        return torch.maximum(own @ near.T, own / ALONE)  # a point may also move alone, but must move more
 
     return _average(points, spread, distance)
 

@@ -16,8 +16,8 @@ from .graph import GraphNet
 from .pose import head_rotation
 from .regions import Regions, crop, overlap, regions_of_detections, regions_of_landmarks, to_image
 
-PRESENT = 0.1  # presence score from which a crop counts as a face; profiles beyond 70 degrees score below 0.5
-SURE = 0.99  # presence score of a face that certainly is not upside down
+PRESENT = -2.2  # logit (a score of 0.1) from which a crop counts as a face; profiles beyond 70 degrees are below 0
+UPSIDE_DOWN = 2.0  # by how much the logit of a crop turned by quarters must be better to be believed
 SAME_PERSON = 0.4  # overlap of successive regions below which the track counts as lost
 DRIFT = 0.05  # how far (in sides of the region) a face may be off its crop before the crop is renewed
 TURN = 0.08  # the same for the roll, in radians
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     """What the landmark network says about N crops."""
 
     landmarks: Tensor  # [N,478,3] px of the image
-    scores: Tensor  # [N] 0..1
+    scores: Tensor  # [N] logits of "this is a face"
     regions: Regions  # where each of these faces lies, to be used for the next frame
 
     def at(self, index) -> Reading:
@@ -112,7 +112,7 @@ class FaceTracker(nn.Module):
         size = self.mesh.size
         points, presence, _ = self.mesh(crop(frames, regions, size))
         landmarks = to_image(points.reshape(len(frames), -1, 3), regions, size)
-        return Reading(landmarks, presence.reshape(-1).sigmoid(), regions_of_landmarks(landmarks))
+        return Reading(landmarks, presence.reshape(-1), regions_of_landmarks(landmarks))
 
     def _follow(self, frames: Tensor, region: Regions) -> tuple[Reading | None, bool]:
         """Reads the frames up to the first that loses the face; None if that is the first of all.
@@ -151,18 +151,17 @@ class FaceTracker(nn.Module):
         return None
 
     def _confirm(self, image: Tensor, regions: Regions, thorough: bool) -> Reading:
-        """Reads detected regions, then those they lead to; turns the doubtful ones, which may be upside down."""
+        """Reads detected regions, then those they lead to; a thorough look also tries them turned by quarters.
+
+        Detectors mistake the eyes of strongly rolled heads; the landmark network then sees a poor face.
+        """
         frames = image.expand(len(regions.side), -1, -1, -1)
         reading = self._read(frames, self._read(frames, regions).regions)
         for quarters in (2, 1, 3) if thorough else ():
-            doubtful = (reading.scores < SURE).nonzero()[:, 0]
-            if len(doubtful) == 0:
-                break
-            turned = regions.at(doubtful)
-            turned = turned._replace(angle=turned.angle + quarters * torch.pi / 2)
-            other = self._read(frames[doubtful], self._read(frames[doubtful], turned).regions)
-            sure = other.scores > SURE
-            reading.replace_at(doubtful[sure], other.at(sure))
+            turned = regions._replace(angle=regions.angle + quarters * torch.pi / 2)
+            other = self._read(frames, self._read(frames, turned).regions)
+            better = (other.scores > reading.scores + UPSIDE_DOWN).nonzero()[:, 0]
+            reading.replace_at(better, other.at(better))
         return reading
 
     def _faces(self, readings: list[Reading | None]) -> Faces:
@@ -182,7 +181,7 @@ class FaceTracker(nn.Module):
                 angle = torch.cat([reading.regions.angle for reading in seen])
                 expression = self.blendshapes(_upright(points[:, list(POINTS), :2], angle))
                 turned = head_rotation(points)
-                certainty = torch.cat([reading.scores for reading in seen])
+                certainty = torch.cat([reading.scores for reading in seen]).sigmoid()
             landmarks[found], blendshapes[found], rotation[found], score[found] = (
                 value.clone() for value in (points, expression, turned, certainty)
             )
