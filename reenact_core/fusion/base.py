@@ -35,7 +35,8 @@ class FusionStrategy(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _registry[cls.name] = cls
+        if "name" in cls.__dict__:
+            _registry[cls.name] = cls
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -79,9 +80,9 @@ def apply_prior(weights: Tensor, prior: Tensor) -> Tensor:
     Where the prior rules out every reference that the strategy chose, the prior alone decides; where it rules out
     all of them the strategy's weights stay, because a pixel must come from somewhere.
     """
-    size = torch.broadcast_shapes(weights.shape[-2:], prior.shape[-2:])
     if weights.shape[-2:] != prior.shape[-2:] and (1, 1) not in (weights.shape[-2:], prior.shape[-2:]):
-        prior, size = match_size(prior, weights), weights.shape[-2:]
+        prior = match_size(prior, weights)
+    size = torch.broadcast_shapes(weights.shape[-2:], prior.shape[-2:])
     weights, prior = weights.expand(*weights.shape[:3], *size), prior.expand(*prior.shape[:3], *size)
     combined = weights * prior
     total = combined.sum(1, keepdim=True)
