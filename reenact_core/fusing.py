@@ -62,7 +62,8 @@ class FusedFrames(NamedTuple):
             features = self.strategy.fuse(evidence, weights)
             share = weights.mean(2, keepdim=True)
             if share.shape[-2:] != (1, 1):
-                share = F.adaptive_avg_pool2d(share.flatten(0, 1), evidence.confidence.shape[-2:])
+                height, width = evidence.confidence.shape[-2:]
+                share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
                 share = share.unflatten(0, weights.shape[:2])
             confidence = (evidence.confidence * share).sum(1)
             yield FusedChunk(start, stop, features, weights, confidence)

@@ -82,7 +82,8 @@ class WarpedReferences(NamedTuple):
             log.warning("Out of memory with %d frames at once: halving.", stop - start)
         middle = (start + stop) // 2
         first, second = self._compute(start, middle), self._compute(middle, stop)
-        return Evidence(*(None if a is None else torch.cat([a, b]) for a, b in zip(first, second)))
+        given = {key: value for key, value in first._asdict().items() if value is not None}
+        return first._replace(**{key: torch.cat([value, getattr(second, key)]) for key, value in given.items()})
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import ReenactError
 from ..evaluation.networks import LPIPS_FILE
@@ -62,10 +63,10 @@ def read_config(file: Path) -> TrainingConfig:
             if key in given:
                 given[key] = kind(**given[key])
         known = {item.name: item for item in fields(TrainingConfig)}
-        given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-        unknown = sorted(set(given) - set(known))
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        unknown = sorted(set(values) - set(known))
         if unknown:
             raise ReenactError(f"{file}: unknown field(s) {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
-        return TrainingConfig(**given)
+        return TrainingConfig(**values)
     except (OSError, json.JSONDecodeError, TypeError) as error:
         raise ReenactError(f"{file} is not a training configuration ({error}).") from error
