@@ -1,0 +1,157 @@
+"""Stage 4 as a whole: chunks, prior, smoothing over time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from reenact_core import warping
+from reenact_core.errors import ReenactError
+from reenact_core.fusing import FusedChunk, Smoothing, _follow, fuse_references
+from reenact_core.fusion import strategy_class, strategy_names
+from reenact_core.types import Evidence
+from reenact_core.warping import Memo, WarpedReferences
+
+from .faces import GivenEvidence, moving, posed_faces, random_evidence, still, texture, turned
+
+FRAMES, SIZE, GRID = 10, 64, 16
+
+
+def prepared(evidence: Evidence, boxes: torch.Tensor | None = None, rate: int = 25, memo: int = 0) -> WarpedReferences:
+    """A stage-3 value whose frames have the given evidence."""
+    frames, count = evidence.distance.shape
+    if boxes is None:
+        boxes = torch.tensor([[10, 10, 128]]).repeat(frames, 1)
+    faces = posed_faces([turned(0)] * frames)._replace(score=torch.arange(frames).float())
+    references = still([texture(64, 64)] * count, posed_faces([turned(0)] * count))
+    model = GivenEvidence(evidence, boxes)
+    return WarpedReferences(model, references, moving(faces, rate=rate), references, boxes, SIZE, Memo(memo))
+
+
+def run(warped: WarpedReferences, name: str = "confidence", memory: float = 0.0) -> FusedChunk:
+    chunks = list(fuse_references(warped, strategy_class(name)(), Smoothing(memory)).chunks())
+    assert [c.start for c in chunks] == list(range(0, FRAMES, warping.CHUNK))
+    assert chunks[-1].stop == FRAMES
+    return FusedChunk(0, FRAMES, *(torch.cat([c[i] for c in chunks]) for i in (2, 3, 4)))
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return random_evidence(FRAMES, 3, SIZE, GRID)
+
+
+@pytest.mark.parametrize("name", strategy_names())
+def test_smoothed_weights_stay_a_partition_of_unity(name, evidence):
+    boxes = torch.tensor([[10 + 9 * t, 10 - 5 * t, 128] for t in range(FRAMES)])
+    result = run(prepared(evidence, boxes), name, memory=0.9)
+    assert (result.weights >= -1e-6).all()
+    assert torch.allclose(result.weights.sum(1), torch.ones_like(result.weights[:, 0]), atol=1e-4)
+    assert result.features.isfinite().all()
+    assert result.confidence.min() >= 0
+    assert result.confidence.max() <= 1 + 1e-5
+
+
+def test_without_memory_frames_are_fused_as_the_strategy_says(evidence):
+    result = run(prepared(evidence), memory=0.0)
+    strategy = strategy_class("confidence")()
+    weights = strategy.weights(evidence)
+    assert torch.allclose(result.weights, weights, atol=1e-6)
+    assert torch.allclose(result.features, strategy.fuse(evidence, weights), atol=1e-6)
+
+
+def test_smoothing_is_a_recursive_average_across_chunks(evidence):
+    result = run(prepared(evidence), memory=0.6).weights
+    raw = strategy_class("confidence")().weights(evidence)
+    assert torch.allclose(result[0], raw[0], atol=1e-6)
+    for t in range(1, FRAMES):
+        assert torch.allclose(result[t], 0.6 * result[t - 1] + 0.4 * raw[t], atol=1e-5)
+
+
+def test_smoothing_lasts_equally_long_at_every_frame_rate(evidence):
+    double = Evidence(*(None if f is None else f.repeat_interleave(2, 0) for f in evidence))
+    slow = run(prepared(evidence, rate=25), memory=0.6).weights
+    warped = prepared(double, rate=50)
+    chunks = list(fuse_references(warped, strategy_class("confidence")(), Smoothing(0.6)).chunks())
+    fast = torch.cat([chunk.weights for chunk in chunks])
+    # Twice the rate and every frame twice: the second of each pair is where the slow clip is one step on.
+    for t in range(1, FRAMES):
+        expected = 0.6 * fast[2 * t - 1] + 0.4 * strategy_class("confidence")().weights(evidence)[t]
+        assert torch.allclose(fast[2 * t + 1], expected, atol=1e-5)
+    assert slow.shape[0] == FRAMES
+
+
+def test_still_evidence_is_not_changed_by_smoothing(evidence):
+    constant = Evidence(*(None if f is None else f[:1].expand(FRAMES, *f.shape[1:]) for f in evidence))
+    smoothed, plain = (run(prepared(constant), memory=m) for m in (0.9, 0.0))
+    assert torch.allclose(smoothed.features, plain.features, atol=1e-5)
+
+
+def test_weights_follow_the_moving_box():
+    """A place on the canvas keeps its weight when the box moves by whole cells."""
+    weights = texture(GRID, GRID)[None].softmax(1).transpose(0, 1)  # [R=3,1,y,x]
+    cell = 128 // GRID
+    old, new = torch.tensor([40, 40, 128]), torch.tensor([40 + 3 * cell, 40 - 2 * cell, 128])
+    moved = _follow(weights, old, new)
+    assert torch.allclose(moved[:, :, 2:, :-3], weights[:, :, :-2, 3:], atol=1e-5)
+    assert torch.allclose(moved.sum(0), torch.ones(1, GRID, GRID), atol=1e-5)
+    assert torch.equal(_follow(weights, old, old), weights)
+    whole = weights[:, :, :1, :1]
+    assert torch.equal(_follow(whole, old, new), whole)
+
+
+@pytest.mark.parametrize("memory", [-0.1, 0.96, float("nan"), float("inf")])
+def test_memory_out_of_range(memory):
+    with pytest.raises(ReenactError, match=r"memory.*0\.95"):
+        Smoothing(memory)
+
+
+def test_chunks_cover_odd_lengths_and_come_twice_the_same(evidence):
+    fused = fuse_references(prepared(evidence), strategy_class("learned")(), Smoothing(0.5))
+    first, second = ([c.features for c in fused.chunks()] for _ in range(2))
+    assert sum(map(len, first)) == FRAMES
+    assert all(torch.equal(a, b) for a, b in zip(first, second))
+
+
+def test_the_memo_spares_the_second_warp(evidence):
+    warped = prepared(evidence, memo=1 << 30)
+    run(warped, "mean")
+    calls = len(warped.model.calls)
+    run(warped, "confidence")
+    assert len(warped.model.calls) == calls
+
+
+def test_the_memo_keeps_its_budget(evidence):
+    size = sum(f.nbytes for f in evidence if f is not None)
+    memo = Memo(int(2.5 * size))
+    for start in range(4):
+        memo.put((start, start + 1), evidence)
+    kept = [start for start in range(4) if memo.get((start, start + 1)) is not None]
+    assert kept == [2, 3]
+    small = Memo(size - 1)
+    small.put((0, 1), evidence)
+    assert small.get((0, 1)) is None
+
+
+def test_out_of_memory_halves_the_chunk(evidence):
+    warped = prepared(evidence)
+    whole = warped.model.warp
+
+    def tight(encoded, motion, boxes, size):
+        if len(boxes) > 2:
+            raise torch.OutOfMemoryError("no room for that many")
+        return whole(encoded, motion, boxes, size)
+
+    warped.model.warp = tight
+    assert torch.allclose(run(warped).features, run(prepared(evidence)).features)
+    assert max(warped.model.calls) == 2
+
+
+def test_out_of_memory_with_one_frame_is_reported(evidence):
+    warped = prepared(evidence)
+
+    def never(encoded, motion, boxes, size):
+        raise torch.OutOfMemoryError("no room at all")
+
+    warped.model.warp = never
+    with pytest.raises(torch.OutOfMemoryError):
+        run(warped)
