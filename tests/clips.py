@@ -37,12 +37,20 @@ def write_clip(
     sound: tuple[str, float, float] | None = None,
     size: tuple[int, int] = SIZE,
     ticks: int = 90000,
+    pictures: bool = True,
 ) -> None:
     """Frames of one colour each at `times` seconds, rounded to 1/`ticks`.
 
     `sound` is (codec, start, beep): seconds at which it begins and beeps.
     """
     with av.open(str(path), "w") as container:
+        if not pictures:
+            audio = container.add_stream(sound[0], rate=48000)
+            audio.codec_context.layout = "stereo"
+            for frame in _beeping(sound[1], sound[2], max(times)):
+                container.mux(audio.encode(frame))
+            container.mux(audio.encode(None))
+            return
         stream = container.add_stream(codec, rate=25, options={} if codec == "mpeg4" else {"crf": "10"})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"

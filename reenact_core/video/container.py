@@ -29,10 +29,7 @@ logger = logging.getLogger(__name__)
 
 # FFmpeg's fast path takes the nearest chroma sample and rounds coarsely (3/255 off); these flags don't.
 EXACT = int(
-    Interpolation.BICUBIC
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.ACCURATE_RND
+    Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
 )
 FULL_RANGE, LIMITED_RANGE = int(ColorRange.JPEG), int(ColorRange.MPEG)
 BT601, BT709 = 5, 1
@@ -103,6 +100,9 @@ class ContainerSource:
         if first is None:
             raise VideoError(f"{path}: none of its frames can be decoded. Copy or export it again.")
         self._coded = (first.width, first.height)
+        # Asked once for all frames: the answer ties a frame into a reference cycle, so that its memory would
+        # stay until the garbage collector comes by, hundreds of frames later.
+        self._display_matrix = _display_matrix(first)
         pixels = self._pixels(first)
         self.height, self.width = pixels.shape[1:]
         if len(index.times) < index.shown:
@@ -117,9 +117,7 @@ class ContainerSource:
             decoded += 1
             yield frame.time, partial(self._pixels, frame)
         if decoded < self._expected:
-            logger.warning(
-                "%s: damaged, %d of %d frames could be decoded", self.path, decoded, self._expected
-            )
+            logger.warning("%s: damaged, %d of %d frames could be decoded", self.path, decoded, self._expected)
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """All frames that decode; damaged packets are skipped."""
@@ -150,7 +148,7 @@ class ContainerSource:
                 dst_color_range=FULL_RANGE,
                 interpolation=EXACT,
             )
-        upright = _upright(rgb.to_ndarray(), frame)
+        upright = _upright(rgb.to_ndarray(), self._display_matrix)
         return torch.from_numpy(upright).permute(2, 0, 1)
 
 
@@ -193,7 +191,7 @@ def _expected_frames(index: _Index, grid: Grid) -> int:
     """How many frames an undamaged file would decode to."""
     promised = index.promised
     if not promised and index.end is not None and index.times and grid.constant:
-        after_last = int((index.end - max(index.times)) * grid.rate)
+        after_last = int((index.end - max(index.times)) * float(grid.rate) + 0.3)  # times are in milliseconds
         promised = index.packets + after_last - 1
     # A file may count the pauses between its frames, or frames cut away by an edit list: no damage.
     return promised if promised > max(index.packets, grid.count or 0) else index.shown
@@ -212,13 +210,19 @@ def _range(frame: av.VideoFrame) -> int:
     return FULL_RANGE if frame.format.name.startswith(("yuvj", "gray")) else LIMITED_RANGE
 
 
-def _upright(rgb: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """[H,W,3] turned and mirrored by the frame's display matrix (16.16 fixed point, row vectors, y down)."""
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """The four of its nine numbers that turn and mirror: row vectors, x right, y down, 16.16 fixed point."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return rgb
-    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), dtype=np.int32)
-    if abs(int(b)) > abs(int(a)):
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(bytes(matrix), dtype=np.int32).tolist()
+    return a, b, c, d
+
+
+def _upright(rgb: np.ndarray, display_matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """[H,W,3] turned and mirrored by quarter turns; a rotation in between takes the nearest."""
+    a, b, c, d = display_matrix
+    if abs(b) > abs(a):
         rgb = rgb.transpose(1, 0, 2)
         mirrored_x, mirrored_y = c < 0, b < 0
     else:

@@ -48,9 +48,7 @@ CODECS: dict[str, tuple[Codec, ...]] = {
 class ContainerEncoder:
     """H.264 in mp4 and mov, VP9 in webm, with sound."""
 
-    def __init__(
-        self, file: Path, kind: str, rate: Fraction, size: tuple[int, int], audio_from: Path | None
-    ) -> None:
+    def __init__(self, file: Path, kind: str, rate: Fraction, size: tuple[int, int], audio_from: Path | None) -> None:
         self._rate, self._count = rate, 0
         self._audio: AudioFeed | None = None
         codec = _available(kind)
@@ -170,17 +168,13 @@ def _available(kind: str) -> Codec:
     raise VideoError(f".{kind} needs one of the codecs {names}, and FFmpeg has none here. Use a folder.")
 
 
-def _video_stream(
-    container: OutputContainer, codec: str, rate: Fraction, options: dict[str, str]
-) -> av.VideoStream:
+def _video_stream(container: OutputContainer, codec: str, rate: Fraction, options: dict[str, str]) -> av.VideoStream:
     return cast(av.VideoStream, container.add_stream(codec, rate=rate, options=options))
 
 
 def _palette_graph(width: int, height: int) -> av.filter.Graph:
     graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100)
-    )
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=Fraction(1, 100))
     split = graph.add("split")
     palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     apply = graph.add("paletteuse", "new=1:dither=sierra2_4a")

@@ -117,9 +117,7 @@ class AnimationSource:
                     decoded += 1
                     yield picture, start, end
         except PICTURE_DAMAGE as error:
-            logger.warning(
-                "%s: damaged, %d of %d frames could be decoded (%s)", self.path, decoded, total, error
-            )
+            logger.warning("%s: damaged, %d of %d frames could be decoded (%s)", self.path, decoded, total, error)
 
 
 def _picture_tensor(picture: Image.Image) -> Tensor:

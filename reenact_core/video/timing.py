@@ -61,7 +61,7 @@ def fit_grid(times: Sequence[float], reported: Iterable[Fraction | None]) -> Gri
     for rate in (*claims, *common):
         places = elapsed * float(rate)
         slots = np.rint(places)
-        few_gaps = slots[-1] < count * _MOST_GAPS and (np.diff(slots) > 0).all()
+        few_gaps = slots[-1] + 1 <= count * _MOST_GAPS and (np.diff(slots) > 0).all()
         if few_gaps and np.abs(places - slots).max() < _JITTER:
             return Grid(rate, start, int(slots[-1]) + 1, False)
     grid = Grid(exact, start, None, False)

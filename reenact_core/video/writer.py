@@ -97,8 +97,7 @@ class VideoWriter:
         for frame in chunk.detach():
             if not torch.isfinite(frame).all():
                 raise VideoError(
-                    f"{self.path}: frame {self.frame_count} holds NaN or infinity. "
-                    "That is a fault of the stage before."
+                    f"{self.path}: frame {self.frame_count} holds NaN or infinity. That is a fault of the stage before."
                 )
             scaled = frame.float().clamp(0, 1).mul_(255).round_().to(torch.uint8)
             rgb = scaled.permute(1, 2, 0).contiguous().cpu().numpy()
@@ -151,11 +150,12 @@ class VideoWriter:
 
     def _open_encoder(self, rate: Fraction, audio_from: Path | None) -> Encoder:
         suffix, size = self.path.suffix.lower(), (self._height, self._width)
+        if suffix not in (*_CONTAINERS, ".gif"):
+            return StillsEncoder(self._beside)
+        self._beside.touch()  # FFmpeg opens it with the first frame, which is late to hear that it can't
         if suffix in _CONTAINERS:
             return ContainerEncoder(self._beside, suffix[1:], rate, size, audio_from)
-        if suffix == ".gif":
-            return GifEncoder(self._beside, rate, size)
-        return StillsEncoder(self._beside)
+        return GifEncoder(self._beside, rate, size)
 
     def _move_into_place(self) -> None:
         if not self.path.is_dir():
