@@ -152,7 +152,8 @@ def is_video(path: str | Path) -> bool:
         return frames > 1
     try:
         with open_container(path) as container:
-            return bool(container.streams.video)
+            still = container.format.name.endswith(("_pipe", "image2"))  # a picture beyond Pillow, or no picture
+            return bool(container.streams.video) and not still
     except VideoError:
         return False
 
