@@ -65,6 +65,14 @@ def softmax_over_references(logits: Tensor, temperature: float) -> Tensor:
     return (logits.float() / temperature).softmax(1).to(logits.dtype)
 
 
+def share_confidence(confidence: Tensor, temperature: float) -> Tensor:
+    """Shares proportional to confidence [T,R,1,h,w] to the power 1 / temperature.
+
+    A ratio of confidences decides, not their level, so that a frame that no reference shows well does not blur.
+    """
+    return softmax_over_references(confidence.float().clamp_min(1e-5).log(), temperature).to(confidence.dtype)
+
+
 def match_size(weights: Tensor, features: Tensor) -> Tensor:
     """Weights [T,R,B,h,w] resized to the features' [T,R,B,H,W]. Bilinear resizing keeps a sum of 1."""
     size = features.shape[-2:]

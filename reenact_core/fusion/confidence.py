@@ -1,5 +1,5 @@
-"""Softmax of confidence over references, per pixel (our reading of confidence-weighted fusion, as in X2Face,
-https://arxiv.org/abs/1807.10550, with a temperature)."""
+"""Confidence to a power, shared out over references per pixel (our reading of confidence-weighted fusion, as in
+X2Face, https://arxiv.org/abs/1807.10550, with a temperature)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..types import Evidence
-from .base import FusionStrategy, parameter, softmax_over_references
+from .base import FusionStrategy, parameter, share_confidence
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,8 @@ class Confidence(FusionStrategy):
     summary = "Each pixel prefers the references that show it best."
 
     temperature: float = parameter(
-        0.05,
-        0.005,
-        1.0,
-        "How softly references mix: low takes the best one, high approaches the mean.",
-        step=0.005,
+        0.15, 0.02, 4.0, "1 shares a pixel in proportion to confidence; lower takes the best, higher approaches the mean."
     )
 
     def weights(self, evidence: Evidence) -> Tensor:
-        return softmax_over_references(evidence.confidence, self.temperature)
+        return share_confidence(evidence.confidence, self.temperature)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..types import Evidence
@@ -30,7 +29,7 @@ class Learned(FusionStrategy):
         """[T,R,3,h,w]; a model without scores of its own lends its confidence for all bands."""
         scores = evidence.scores
         if scores is None:
-            scores = torch.logit(evidence.confidence.clamp(1e-3, 1 - 1e-3)).expand(-1, -1, BANDS, -1, -1)
+            scores = 3 * evidence.confidence.clamp_min(1e-5).log().expand(-1, -1, BANDS, -1, -1)
         return softmax_over_references(scores, 1 / self.sharpness)
 
     def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:

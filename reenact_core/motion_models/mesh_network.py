@@ -36,19 +36,20 @@ class NetworkOutput(NamedTuple):
 class MeshNetwork(nn.Module):
     """A U-Net over pairs with a view of the other references, then one round of registration to the consensus."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 24) -> None:
         super().__init__()
-        self.enter = _block(INPUTS, width)
-        self.down1 = _block(width, 2 * width, stride=2)
-        self.down2 = _block(2 * width, 4 * width, stride=2)
-        self.down3 = _block(4 * width, 4 * width, stride=2)
-        self.joint = _block(8 * width, 4 * width)
-        self.up2 = _block(8 * width, 4 * width)
-        self.up1 = _block(6 * width, 2 * width)
-        self.up0 = _block(3 * width, width)
-        self.first = nn.Conv2d(width, COUNT + 2 + BANDS + 1, 3, padding=1)
-        self.register = nn.Sequential(_block(width + 9, width), _block(width, width))
-        self.second = nn.Conv2d(width, 2 + BANDS + 1, 3, padding=1)
+        fine, middle, deep = width, 64, 128  # channels at GRID, GRID / 2, and below: detail is thin, context is wide
+        self.enter = _block(INPUTS, fine)
+        self.down1 = _block(fine, middle, stride=2)
+        self.down2 = _block(middle, deep, stride=2)
+        self.down3 = _block(deep, deep, stride=2)
+        self.joint = _block(2 * deep, deep)
+        self.up2 = _merge(2 * deep, deep)
+        self.up1 = _merge(deep + middle, middle)
+        self.up0 = _merge(middle + fine, fine)
+        self.first = nn.Conv2d(fine, COUNT + 2 + BANDS + 1, 3, padding=1)
+        self.register = nn.Sequential(_block(fine + 9, fine), _block(fine, fine))
+        self.second = nn.Conv2d(fine, 2 + BANDS + 1, 3, padding=1)
         for head in (self.first, self.second):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
@@ -135,6 +136,11 @@ def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") ->
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
+
+
+def _merge(inputs: int, outputs: int) -> nn.Sequential:
+    """A 1 x 1 convolution first, so that the 3 x 3 one is cheap."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), _block(outputs, outputs))
 
 
 def _double(x: Tensor) -> Tensor:

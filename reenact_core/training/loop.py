@@ -41,13 +41,13 @@ class TrainingConfig:
     samples_per_step: int = 2
     references: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # R is drawn from these
     size: int = 256  # pixels of a training picture
-    width: int = 32  # of the network
+    width: int = 24  # channels of the network at its finest level
     learning_rate: float = 1.5e-3
     final_rate: float = 0.03  # share of the learning rate at the end (linear decay)
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.998
-    save_every: int = 250
+    save_every: int = 100
     sheet_every: int = 1000
     seed: int = 0
     mixed_precision: bool = False
@@ -68,7 +68,7 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     workers, rank = _join_group()
     used = [clip for clip in clips if clip.name not in config.hold_out]
     torch.manual_seed(config.seed)
-    model = FaceMesh(MeshNetwork(config.width)).to(device)
+    model = FaceMesh(MeshNetwork(config.width)).to(device).to(memory_format=torch.channels_last)
     network = model.network
     perceptual = load_lpips(lpips_file).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
