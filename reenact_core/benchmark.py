@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .decoding import decode
+from .errors import FaceError, ReenactError
 from .fusing import fuse_references
 from .fusion.base import FusionStrategy
 from .motion import encode_motion
@@ -26,6 +26,11 @@ from .tracking import FaceTracker
 from .types import Faces
 from .video import VideoReader
 from .warping import Memo, warp_per_reference
+
+try:
+    import resource
+except ImportError:  # Windows has no such module
+    resource = None
 
 _RATE = Fraction(25)
 STAGES = ("encode_references", "encode_motion", "warp_per_reference", "fuse_references", "decode")
@@ -49,6 +54,9 @@ def benchmark(
     Args:
         frame_counts: lengths for which peak memory is measured too (the clip is repeated); slow.
     """
+    for name, values, least in (("reference counts", counts, 1), ("sizes", sizes, 64), ("lengths", frame_counts, 1)):
+        if any(value < least for value in values):
+            raise ReenactError(f"The {name} to measure are {list(values)}, but each must be at least {least}.")
     tracker = FaceTracker.load(model.device)
     rows = []
     frames, faces = _square_frames(clip, tracker)
@@ -65,7 +73,7 @@ def benchmark(
                     "references": count,
                     "ms": {stage: round(value, 2) for stage, value in best.items()},
                     "frames_per_second": round(1000 / per_frame, 2),
-                    "peak_memory_mb": round(_peak_memory()),
+                    "peak_memory_mb": _peak_memory(),
                 }
             )
     base = {row["size"]: row for row in rows if row["references"] == min(counts)}
@@ -148,7 +156,7 @@ def _memory_over_length(
     warped = warp_per_reference(references, motion, model, Transfer.ABSOLUTE)._replace(memo=Memo(0))
     for _ in decode(fuse_references(warped, strategy)):
         pass
-    return {"frames": length, "peak_memory_mb": round(_peak_memory())}
+    return {"frames": length, "peak_memory_mb": _peak_memory()}
 
 
 def _square_frames(clip: Path, tracker: FaceTracker) -> tuple[Tensor, Faces]:
@@ -156,6 +164,8 @@ def _square_frames(clip: Path, tracker: FaceTracker) -> tuple[Tensor, Faces]:
     with VideoReader(clip) as reader:
         frames = torch.cat([chunk for _, chunk in zip(range(8), reader.chunks(8))])
     faces = Faces(*(torch.cat(f) for f in zip(*(part.cpu() for part in tracker.track_video([frames])))))
+    if not faces.found.any():
+        raise FaceError(f"{clip}: none of its first {len(frames)} frames shows a face. Give a talking-head video.")
     height, width = frames.shape[-2:]
     side = min(height, width)
     centre = faces.landmarks[faces.found, :, :2].mean((0, 1))
@@ -181,7 +191,9 @@ class _Timer:
         self._start = time.perf_counter()
 
 
-def _peak_memory() -> float:
-    """Peak resident memory of this process in megabytes so far."""
+def _peak_memory() -> int | None:
+    """Peak resident memory of this process in megabytes so far; None where the system does not tell."""
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)
+    return round(peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10))
