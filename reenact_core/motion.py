@@ -34,8 +34,11 @@ def encode_motion(
         neutral: index of the resting frame; None chooses the most neutral one.
         smooth: remove tracker jitter and fill gaps.
     Raises:
-        VideoError: no frames. FaceError: no frame shows a face. ReenactError: `neutral` is out of range.
+        VideoError: no frames. FaceError: no frame shows a face, or never so many. ReenactError: `neutral` or
+        `face_index` is out of range.
     """
+    if face_index is not None and face_index < 0:
+        raise ReenactError(f"The driving face is {face_index}, but must be 0 (the largest) or more.")
     canvas: list[tuple[int, int]] = []
     codes: list[Tensor] = []
     recent: list[Tensor] = []
@@ -55,6 +58,11 @@ def encode_motion(
     if not parts:
         raise VideoError("The driving video has no frames. Give a video or folder with at least one frame.")
     faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))
+    if not faces.found.any() and face_index:
+        raise FaceError(
+            f"None of the {len(faces.found)} driving frames shows {face_index + 1} faces, so face {face_index} cannot "
+            "be followed. Choose a smaller number; 0 is the largest face."
+        )
     if not faces.found.any():
         raise FaceError(
             f"No face was found in any of the {len(faces.found)} driving frames. Use a video in which the face "
