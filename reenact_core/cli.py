@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from typing import NoReturn
 
 from .commands import bench, evaluate, run, train
 from .errors import ReenactError
@@ -12,9 +13,16 @@ from .errors import ReenactError
 COMMANDS = (run, evaluate, bench, train)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the flags in the one line that every other error takes."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"reenact: {_one_line(message)} ({self.prog} --help lists all flags.)\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 bad input, 130 interrupted)."""
-    parser = argparse.ArgumentParser(prog="reenact", description="Multi-reference face reenactment.")
+    parser = _Parser(prog="reenact", description="Multi-reference face reenactment.")
     parser.add_argument("-v", "--verbose", action="store_true", help="say more, and show tracebacks")
     subparsers = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
@@ -23,15 +31,19 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         options.execute(options)
-    except ReenactError as error:
+    except (ReenactError, OSError) as error:
         if options.verbose:
             logging.exception("Details")
-        print(f"reenact: {error}", file=sys.stderr)
+        print(f"reenact: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("reenact: interrupted; nothing half-written was left.", file=sys.stderr)
         return 130
     return 0
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 if __name__ == "__main__":

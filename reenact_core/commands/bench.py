@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..benchmark import benchmark, write_benchmark
-from .options import add_model, add_strategy, chosen_model, chosen_strategy
+from .options import add_model, add_strategy, check_file_target, chosen_model, chosen_strategy
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -28,6 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Measure, print a table, write JSON."""
+    check_file_target(options.json)
     model = chosen_model(options)
     strategy = chosen_strategy(options, model)
     with tqdm(unit="run") as bar:

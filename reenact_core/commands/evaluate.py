@@ -16,7 +16,7 @@ from ..evaluation.subject import find_clips, pipeline_stages
 from ..fusing import Smoothing
 from ..fusion import strategy_class, strategy_names
 from ..tracking import FaceTracker
-from .options import add_model, chosen_model
+from .options import add_model, check_file_target, chosen_model
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -38,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Evaluate, print the head-region table, write JSON and HTML."""
+    for path in filter(None, (options.json, options.html)):
+        check_file_target(path)
     model = chosen_model(options)
     names = options.strategies or [model.default_strategy]
     settings = Settings(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import fields
+from pathlib import Path
 
 import torch
 
@@ -46,10 +48,25 @@ def chosen_device(options: argparse.Namespace) -> torch.device:
     """
     try:
         device = torch.device(options.device)
-        torch.zeros(1, device=device)
+        torch.ones(1, device=device).item()  # also fails on devices that compute nothing
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ReenactError(f"The device {options.device!r} cannot be used here ({error}). Try --device cpu.") from error
     return device
+
+
+def check_file_target(path: Path, suffixes: tuple[str, ...] = ()) -> None:
+    """Refuses a file that could not be written in the end, before the work begins.
+
+    Raises:
+        ReenactError: a suffix other than `suffixes`, a folder, or a place below a file or without write permission.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ReenactError(f"{path}: the name must end in {' or '.join(suffixes)}.")
+    if path.is_dir():
+        raise ReenactError(f"{path}: is a folder, a file name was expected. Give a file name inside it.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ReenactError(f"{path}: can't be written, because {folder} is no folder or write-protected.")
 
 
 def chosen_strategy(options: argparse.Namespace, model: MotionModel) -> FusionStrategy:

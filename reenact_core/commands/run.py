@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..decoding import DecodedChunk, decode
+from ..decoding import decode
 from ..errors import ReenactError
 from ..fusing import FusedFrames, Smoothing, fuse_references
 from ..images import list_images, read_image_and_mask, write_image
@@ -23,7 +22,7 @@ from ..tracking import FaceTracker
 from ..types import References
 from ..video import VideoReader, VideoWriter, is_video
 from ..warping import warp_per_reference
-from .options import add_model, add_strategy, chosen_model, chosen_strategy
+from .options import add_model, add_strategy, check_file_target, chosen_model, chosen_strategy
 
 CHUNK = 8  # driving frames tracked together
 
@@ -57,14 +56,19 @@ def execute(options: argparse.Namespace) -> None:
     """Run the five stages as a stream from file to file."""
     if options.size is not None and options.size < 64:
         raise ReenactError(f"--size is {options.size}, but the working size must be at least 64 pixels.")
+    if options.sheet is not None:
+        check_file_target(options.sheet, (".png", ".jpg", ".jpeg"))
     with ExitStack() as stack:
         driving = stack.enter_context(VideoReader(options.driving))
+        # A place that cannot be written should be known now, not after the work.
+        VideoWriter(options.output, driving.info.frame_rate, (64, 64)).abort()
         model = chosen_model(options)
         strategy = chosen_strategy(options, model)
         tracker = FaceTracker.load(model.device)
         references = load_references(options.references, options.reference_count, options.strengths, tracker)
         total = driving.info.frame_count
-        frames = tqdm(driving.chunks(CHUNK), "tracking", None if total is None else -(-total // CHUNK), unit="chunk")
+        chunks = None if total is None else -(-total // CHUNK)
+        frames = stack.enter_context(tqdm(driving.chunks(CHUNK), "tracking", chunks, unit="chunk"))
         motion = encode_motion(
             (chunk.to(model.device) for chunk in frames),
             driving.info.frame_rate, tracker, model, options.face, options.neutral,
@@ -74,8 +78,10 @@ def execute(options: argparse.Namespace) -> None:
         writer = stack.enter_context(
             VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))
         )
-        for chunk in _with_progress(decode(fused), len(motion.faces.score)):
+        bar = stack.enter_context(tqdm(total=len(motion.faces.score), desc="rendering", unit="frame"))
+        for chunk in decode(fused):
             writer.write(chunk.images.cpu())
+            bar.update(chunk.stop - chunk.start)
     if options.sheet is not None:
         write_image(options.sheet, reenactment_sheet(fused, sheet_frames(options.driving, fused)))
 
@@ -106,13 +112,6 @@ def sheet_frames(driving: Path, fused: FusedFrames, rows: int = 6) -> dict[int, 
     numbers = sorted({int(i) for i in torch.linspace(0, count - 1, min(rows, count)).round()})
     with VideoReader(driving) as reader:
         return dict(zip(numbers, reader.frames(numbers)))
-
-
-def _with_progress(chunks: Iterator[DecodedChunk], total: int) -> Iterator[DecodedChunk]:
-    with tqdm(total=total, desc="rendering", unit="frame") as bar:
-        for chunk in chunks:
-            yield chunk
-            bar.update(chunk.stop - chunk.start)
 
 
 def _sound(driving: Path) -> Path | None:
