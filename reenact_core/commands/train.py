@@ -36,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def execute(options: argparse.Namespace) -> None:
     """Prepare clips and train; an interrupted run in the output folder is continued."""
     device = chosen_device(options)
+    lpips = options.metrics_folder / LPIPS_FILE
+    if not lpips.is_file():
+        raise ReenactError(f"{lpips} does not exist. Training needs it for its perceptual loss.")
     config = read_config(options.config) if options.config else TrainingConfig()
     if options.smoke:
         config = replace(config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8)
@@ -46,7 +49,7 @@ def execute(options: argparse.Namespace) -> None:
     clips = load_clips(
         videos, options.cache or options.output / "cache", FaceTracker.load(device), PersonMatte.load(device)
     )
-    weights = train(clips, config, options.metrics_folder / LPIPS_FILE, options.output, str(device))
+    weights = train(clips, config, lpips, options.output, str(device))
     print(weights)
 
 
@@ -58,6 +61,8 @@ def read_config(file: Path) -> TrainingConfig:
     """
     try:
         given = json.loads(file.read_text())
+        if not isinstance(given, dict):
+            raise ReenactError(f"{file} holds a {type(given).__name__}, a JSON object with fields was expected.")
         parts = {"losses": LossWeights, "augmentation": Augmentation}
         for key, kind in parts.items():
             if key in given:
@@ -68,5 +73,5 @@ def read_config(file: Path) -> TrainingConfig:
         if unknown:
             raise ReenactError(f"{file}: unknown field(s) {', '.join(unknown)}. Known: {', '.join(sorted(known))}.")
         return TrainingConfig(**values)
-    except (OSError, json.JSONDecodeError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
         raise ReenactError(f"{file} is not a training configuration ({error}).") from error

@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..errors import ReenactError
 from ..evaluation.networks import load_lpips
 from ..fusion.learned import Learned
 from ..images import write_image
@@ -55,6 +56,16 @@ class TrainingConfig:
     losses: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        smallest = {"steps": 1, "samples_per_step": 1, "size": 64, "width": 8, "save_every": 1, "sheet_every": 1}
+        for name, least in smallest.items():
+            if getattr(self, name) < least:
+                raise ReenactError(f"Training: {name} is {getattr(self, name)}, but must be at least {least}.")
+        if self.width % 8:
+            raise ReenactError(f"Training: width is {self.width}, but must be a multiple of 8.")
+        if not self.references or min(self.references) < 1:
+            raise ReenactError(f"Training: references are {list(self.references)}, but must be numbers >= 1.")
+
 
 def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: Path, device: str = "cpu") -> Path:
     """Train the network of the face-mesh model; returns the file with the EMA weights.
@@ -67,6 +78,8 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     workers, rank = _join_group()
     used = [clip for clip in clips if clip.name not in config.hold_out]
+    if not used:
+        raise ReenactError("All clips are held out, so there is nothing to train on. Give more clips.")
     torch.manual_seed(config.seed)
     model = FaceMesh(MeshNetwork(config.width)).to(device).to(memory_format=torch.channels_last)
     network = model.network
