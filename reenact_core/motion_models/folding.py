@@ -1,0 +1,122 @@
+"""Layers merged once at loading, so that every frame costs less; the networks compute the same as before.
+
+A module takes part by the class attribute `folds`, pairs of names (layer, BatchNorm behind it), or by a
+method `fold()` of its own, which is called after its norms are folded.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+KERNEL = 3  # of the convolutions that `upsampling_convolution` takes
+LANES = 8  # channel counts that are multiples of this run faster on CPU and GPU
+
+
+@torch.no_grad()
+def fold(model: nn.Module) -> None:
+    """Folds, in place, everything in the model that can be. It can no longer be trained as it was."""
+    modules = list(model.modules())
+    for module in modules:
+        for layer_name, norm_name in getattr(module, "folds", ()):
+            norm = getattr(module, norm_name)
+            if isinstance(norm, _BatchNorm):
+                fold_batch_norm(getattr(module, layer_name), norm)
+                setattr(module, norm_name, nn.Identity())
+    for module in modules:
+        merge = getattr(module, "fold", None)
+        if callable(merge):
+            merge()
+
+
+def fold_batch_norm(layer: nn.Conv2d | nn.Conv3d | nn.Linear, norm: _BatchNorm) -> None:
+    """Gives a convolution or linear layer, in place, the scale and offset of the BatchNorm behind it."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight = layer.weight
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    offset = norm.bias.double() - norm.running_mean.double() * scale
+    if layer.bias is not None:
+        offset += layer.bias.double() * scale
+    per_output = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    layer.weight = _frozen((weight.double() * per_output).to(weight.dtype))
+    layer.bias = _frozen(offset.to(weight.dtype))
+
+
+def upsampling_convolution(conv: nn.Conv2d, scale: int) -> nn.ConvTranspose2d:
+    """Nearest upsampling by `scale` and a 3x3 convolution with padding 1, as one transposed convolution.
+
+    The repeated pixels meet few distinct sums of kernel taps, so this needs 4/9 (scale 2) or 1/4 (scale 4) of
+    the multiplications.
+    """
+    # The kernel seen by one input pixel: the 3x3 kernels at its scale x scale copies, summed.
+    taps = F.pad(conv.weight.double(), (scale - 1,) * 4)
+    taps = F.avg_pool2d(taps, scale, stride=1) * scale**2
+    merged = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, scale + KERNEL - 1, scale, padding=1)
+    merged.weight = _frozen(taps.flip(2, 3).transpose(0, 1).to(conv.weight.dtype).contiguous())
+    merged.bias = conv.bias
+    return merged
+
+
+def widen(conv: nn.Conv2d | nn.Conv3d, *, inputs: int = 0, outputs: int = 0) -> None:
+    """Adds channels to a convolution, in place: new inputs are ignored, new outputs are zero."""
+    assert conv.bias is not None
+    padding = (0, 0) * (conv.weight.ndim - 2)
+    conv.weight = _frozen(F.pad(conv.weight, (*padding, 0, inputs, 0, outputs)))
+    conv.bias = _frozen(F.pad(conv.bias, (0, outputs)))
+    conv.in_channels += inputs
+    conv.out_channels += outputs
+
+
+def spare_lanes(channels: int) -> int:
+    """How many channels are missing to a multiple of LANES."""
+    return -channels % LANES
+
+
+def use_channels_last(model: nn.Module) -> None:
+    """Stores the weights of 2-D convolutions channels last, in place, the order tensor cores want."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | SpectralConv2d) and module.weight is not None:
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+class SpectralConv2d(nn.Module):
+    """A convolution whose weight is stored as `weight_orig` and divided by sigma = u^T W v.
+
+    https://arxiv.org/abs/1802.05957. The stored u and v are used as they are, as in evaluation; there is no
+    power iteration. `fold` replaces the three tensors by the weight they stand for.
+    """
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
+        super().__init__()
+        self.padding = kernel // 2
+        self.weight: Tensor | None = None
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+        self.weight_orig = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
+        self.register_buffer("weight_u", torch.empty(outputs))
+        self.register_buffer("weight_v", torch.empty(inputs * kernel * kernel))
+
+    def effective_weight(self) -> Tensor:
+        """[outputs,inputs,kernel,kernel]."""
+        if self.weight is not None:
+            return self.weight
+        sigma = self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v)
+        return self.weight_orig / sigma
+
+    def fold(self) -> None:
+        if self.weight is None:
+            weight = _frozen(self.effective_weight().detach())
+            del self.weight, self.weight_orig, self.weight_u, self.weight_v
+            self.weight = weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.effective_weight(), self.bias, padding=self.padding)
+
+
+def _frozen(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor, requires_grad=False)
