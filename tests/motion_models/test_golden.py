@@ -1,0 +1,46 @@
+"""The public models compute what their published code computes, see `tests/golden/` and the script."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scripts.check_golden import ARRAYS, TABLES, compare, fill_model
+
+# Without what takes longest: the second sampler of first_order, the large networks of LivePortrait.
+FAST = {
+    "first_order": ("unaligned/dense_motion_input", ()),
+    "thin_plate": ("", ()),
+    "live_portrait": ("dense_motion_input", ("warping_module", "spade_generator")),
+}
+
+
+@pytest.mark.parametrize("name", FAST)
+@torch.inference_mode()
+def test_first_pair(name):
+    golden = np.load(TABLES / f"{name}.npz")
+    stop, skip = FAST[name]
+    model = fill_model(name, golden, skip)
+    rows = list(compare(name, golden, model, first_pair_only=True, stop=stop))
+    assert len(rows) >= 15
+    assert [row for row in rows if not row.ok] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ARRAYS)
+@torch.inference_mode()
+def test_every_array(name):
+    golden = np.load(TABLES / f"{name}.npz")
+    rows = list(compare(name, golden, fill_model(name, golden)))
+    assert [row for row in rows if not row.ok] == []
+
+
+@torch.inference_mode()
+def test_a_small_bias_is_noticed():
+    """The mean of an array may be off by less than the largest difference allowed."""
+    golden = dict(np.load(TABLES / "live_portrait.npz"))
+    golden["reference_translation"] = golden["reference_translation"] + np.float32(5e-6)
+    model = fill_model("live_portrait", golden, (*FAST["live_portrait"][1], "appearance_feature_extractor"))
+    rows = compare("live_portrait", golden, model, first_pair_only=True, stop="driving_pose_bins")
+    assert [row.array for row in rows if not row.ok] == ["reference_translation"]
