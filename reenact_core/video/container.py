@@ -18,7 +18,7 @@ import torch
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Interpolation
+from av.video.reformatter import ColorRange
 from torch import Tensor
 
 from ..errors import VideoError
@@ -27,10 +27,9 @@ from .timing import Grid, fit_grid
 
 logger = logging.getLogger(__name__)
 
-# FFmpeg's fast path takes the nearest chroma sample and rounds coarsely (3/255 off); these flags don't.
-EXACT = int(
-    Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP | Interpolation.ACCURATE_RND
-)
+# FFmpeg's fast path takes the nearest chroma sample and rounds coarsely (3/255 off); these flags of its scaler
+# don't: bicubic, full chroma interpolation out and in, accurate rounding. Older PyAV has no names for them.
+EXACT = 0x4 | 0x2000 | 0x4000 | 0x40000
 FULL_RANGE, LIMITED_RANGE = int(ColorRange.JPEG), int(ColorRange.MPEG)
 BT601, BT709 = 5, 1
 # How a file names its matrix (ITU-T H.273 MatrixCoefficients) -> how the scaler names it.
@@ -139,11 +138,14 @@ class ContainerSource:
         if frame.format.is_rgb or frame.format.name == "pal8":
             rgb = frame.reformat(width, height, "rgb24")
         else:
+            matrix = _matrix(frame)
             rgb = frame.reformat(
                 width,
                 height,
                 "rgb24",
-                src_colorspace=_matrix(frame),
+                src_colorspace=matrix,
+                # RGB has no matrix, but PyAV 14 ignores that of the source when both sides are named alike.
+                dst_colorspace=BT601 if matrix == BT709 else BT709,
                 src_color_range=_range(frame),
                 dst_color_range=FULL_RANGE,
                 interpolation=EXACT,
