@@ -39,9 +39,7 @@ def test_long_and_foreign_labels_are_cut_not_fatal():
 
 
 def test_grey_and_out_of_range_pictures():
-    sheet = contact_sheet(
-        [[torch.full((1, 20, 20), 7.0), torch.full((3, 20, 20), torch.nan)]], cell_height=20
-    )
+    sheet = contact_sheet([[torch.full((1, 20, 20), 7.0), torch.full((3, 20, 20), torch.nan)]], cell_height=20)
     assert torch.allclose(sheet[:, 10, 10], torch.ones(3))
     assert torch.allclose(sheet[:, 10, 40], torch.zeros(3))
 

@@ -18,10 +18,7 @@ def line_chart(title: str, axis: str, curves: Mapping[str, Sequence[tuple[int, I
     points = [point for curve in curves.values() for point in curve]
     ticks = sorted({number for number, _ in points})
     values = [
-        value
-        for _, interval in points
-        for value in (interval.mean, interval.low, interval.high)
-        if value is not None
+        value for _, interval in points for value in (interval.mean, interval.low, interval.high) if value is not None
     ]
     low, high = min(values), max(values)
     margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0

@@ -63,9 +63,7 @@ def prepare_truth(
     for last in range(len(indices)):
         if _ends_triple(indices, last):
             middle, triple = slice(last - 1, last), images[last - 2 : last + 1].float() / 255
-            for region, value in _second_differences(
-                triple, boxes.at(middle), hulls[middle], full_side
-            ).items():
+            for region, value in _second_differences(triple, boxes.at(middle), hulls[middle], full_side).items():
                 unrest[region] += float(value)
     return Truth(tuple(indices), torch.tensor(sampled), images, boxes, hulls, faces, embeddings, unrest)
 
@@ -161,9 +159,7 @@ def _picture_metrics(
     return found
 
 
-def _face_metrics(
-    truth: Truth, at: slice, made: Tensor, track: Track, networks: MetricNetworks
-) -> dict[str, Tensor]:
+def _face_metrics(truth: Truth, at: slice, made: Tensor, track: Track, networks: MetricNetworks) -> dict[str, Tensor]:
     """What the tracker and the identity network say of one head crop; nothing where the truth has no face."""
     real = truth.faces.at(at)
     if not real.found[0]:
@@ -188,9 +184,7 @@ def _tracked(crops: Tensor, track: Track) -> Faces:
     return Faces(*(values.cpu() for values in track(list(crops))))
 
 
-def _second_differences(
-    frames: Tensor, box: regions.Boxes, hull: Tensor, full_side: int
-) -> dict[str, Tensor]:
+def _second_differences(frames: Tensor, box: regions.Boxes, hull: Tensor, full_side: int) -> dict[str, Tensor]:
     """Second difference of three frames [3,3,H,W] by region, all cut with the middle one's box and hull."""
     head = regions.crop(frames, box.at([0, 0, 0]))
     return {

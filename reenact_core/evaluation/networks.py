@@ -72,9 +72,7 @@ class Lpips(nn.Module):
         """Five maps of unit-length features of [N,3,H,W] images in [0,1]."""
         if min(images.shape[-2:]) < SMALLEST_LPIPS_SIDE:
             seen = f"{images.shape[-1]}x{images.shape[-2]}"
-            raise ImageError(
-                f"LPIPS needs at least {SMALLEST_LPIPS_SIDE} px per side, got {seen}. Use larger images."
-            )
+            raise ImageError(f"LPIPS needs at least {SMALLEST_LPIPS_SIDE} px per side, got {seen}. Use larger images.")
         values = (images.clamp(0, 1) * 2 - 1 - self.mean) / self.deviation
         maps = []
         for index, convolution in enumerate(self.convolutions):

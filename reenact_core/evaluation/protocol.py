@@ -211,9 +211,7 @@ def _truth(
 ) -> Truth:
     frames = clip.frames(selection.indices)
     images = torch.stack([image.mul(255).round().to(torch.uint8) for image in frames])
-    return prepare_truth(
-        selection.indices, selection.sampled, images, landmarks, stages.track, networks, full_side
-    )
+    return prepare_truth(selection.indices, selection.sampled, images, landmarks, stages.track, networks, full_side)
 
 
 def _copies(references: Sequence[Tensor], distance: Tensor, canvas: tuple[int, int]) -> Iterator[Tensor]:

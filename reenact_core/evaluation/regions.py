@@ -78,9 +78,7 @@ def shrink(images: Tensor, longest: int) -> Tensor:
         return images
     scale = longest / max(height, width)
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return torch.nn.functional.interpolate(
-        images, size=shape, mode="bilinear", antialias=True, align_corners=False
-    )
+    return torch.nn.functional.interpolate(images, size=shape, mode="bilinear", antialias=True, align_corners=False)
 
 
 def _resampling(start: float, side: float, size: int, length: int) -> tuple[Tensor, int, int]:

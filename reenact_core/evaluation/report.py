@@ -141,9 +141,7 @@ def _charts(result: EvaluationResult, lines: Sequence[Summary]) -> str:
 
 
 def _clip_table(result: EvaluationResult) -> str:
-    rows = [
-        "<tr><th>Clip<th>Frames<th>Size<th>Measured<th>Every<th>Without face<th>References (frame numbers)"
-    ]
+    rows = ["<tr><th>Clip<th>Frames<th>Size<th>Measured<th>Every<th>Without face<th>References (frame numbers)"]
     for clip in result.clips:
         references = ", ".join(map(str, clip.references))
         rows.append(

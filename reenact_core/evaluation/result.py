@@ -176,8 +176,7 @@ def read_json(path: Path) -> EvaluationResult:
     if seen != SCHEMA:
         raise ReenactError(f"{path} has schema {seen!r}; {SCHEMA!r} is expected. Run the evaluation again.")
     clips = [
-        ClipRecord(**c | {"sampled": tuple(c["sampled"]), "references": tuple(c["references"])})
-        for c in tree["clips"]
+        ClipRecord(**c | {"sampled": tuple(c["sampled"]), "references": tuple(c["references"])}) for c in tree["clips"]
     ]
     return EvaluationResult(
         settings=tree["settings"],

@@ -70,9 +70,7 @@ def find_clips(paths: Sequence[Path], limit: int = 0) -> list[VideoClip]:
             continue
         videos = [file for file in sorted(path.iterdir()) if file.name[0] != "." and is_video(file)]
         if not videos:
-            raise VideoError(
-                f"{path} holds no video. Give a folder with video files, or the files themselves."
-            )
+            raise VideoError(f"{path} holds no video. Give a folder with video files, or the files themselves.")
         clips += [VideoClip(video, limit) for video in videos]
     return clips
 
@@ -124,9 +122,7 @@ class _Warps:
         self._subject: tuple[list[Tensor], DrivingMotion, tuple[int, ...]] | None = None
         self._runs: list[WarpedReferences] = []
 
-    def runs(
-        self, images: Sequence[Tensor], motion: DrivingMotion, indices: Sequence[int]
-    ) -> list[WarpedReferences]:
+    def runs(self, images: Sequence[Tensor], motion: DrivingMotion, indices: Sequence[int]) -> list[WarpedReferences]:
         """One value per run of consecutive frames, each with a memo of its own."""
         if not self._is_latest(images, motion, indices):
             references = encode_references(images, self._tracker)

@@ -17,7 +17,10 @@ class Confidence(FusionStrategy):
     summary = "Each pixel prefers the references that show it best."
 
     temperature: float = parameter(
-        0.15, 0.02, 4.0, "1 shares a pixel in proportion to confidence; lower takes the best, higher approaches the mean."
+        0.15,
+        0.02,
+        4.0,
+        "1 shares a pixel in proportion to confidence; lower takes the best, higher approaches the mean.",
     )
 
     def weights(self, evidence: Evidence) -> Tensor:

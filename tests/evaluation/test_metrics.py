@@ -7,9 +7,7 @@ from scipy.ndimage import gaussian_filter
 from reenact_core.evaluation import metrics
 
 
-def pictures(
-    count: int = 2, height: int = 64, width: int = 80, seed: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
+def pictures(count: int = 2, height: int = 64, width: int = 80, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Smooth random pictures and noisy copies, [N,3,H,W]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, height // 8, width // 8, generator=generator)
@@ -93,9 +91,7 @@ def test_ms_ssim_against_a_naive_oracle():
             whole, contrast = oracle_maps(one, two)
             product *= (whole if scale == 4 else contrast).mean() ** weight
             rows, columns = one.shape[0] // 2, one.shape[1] // 2
-            one, two = (
-                p[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean((1, 3)) for p in (one, two)
-            )
+            one, two = (p[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean((1, 3)) for p in (one, two))
         products.append(product)
     assert metrics.similarity(a, b).ms_ssim.item() == pytest.approx(np.mean(products), abs=1e-5)
 

@@ -141,9 +141,7 @@ def test_alignment_brings_the_points_to_the_template():
     landmarks[0, [1, 61, 291], :2] = places[2:].float() + 0.5
     for index, place in enumerate(places):
         image = np.zeros((256, 256, 3), np.float32)
-        cv2.circle(
-            image, tuple(np.round(place.numpy() * 16).astype(int).tolist()), 80, (1, 1, 1), -1, shift=4
-        )
+        cv2.circle(image, tuple(np.round(place.numpy() * 16).astype(int).tolist()), 80, (1, 1, 1), -1, shift=4)
         face = align(torch.from_numpy(image).permute(2, 0, 1)[None], landmarks)[0]
         rows, columns = np.nonzero(face[..., 0] > 128)
         assert (columns.mean(), rows.mean()) == pytest.approx(template[index].tolist(), abs=0.5)

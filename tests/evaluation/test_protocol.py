@@ -139,9 +139,7 @@ def test_error_falls_with_references(outcome):
     single = values(result, ONE_REFERENCE, 1, kind="baseline")
     assert single["l1"] == pytest.approx(0.08, abs=0.003)
     assert values(result, "shifted", 4)["l1"] == pytest.approx(0.02, abs=0.003)
-    gains = [
-        s.gains for s in result.summary if s.method == Method("shifted", "strategy", 4) and s.region == "head"
-    ]
+    gains = [s.gains for s in result.summary if s.method == Method("shifted", "strategy", 4) and s.region == "head"]
     assert gains[0]["l1"].mean == pytest.approx(-0.06, abs=0.004)
 
 
@@ -155,9 +153,7 @@ def test_nearest_copy_shows_the_reference_of_nearest_pose(outcome):
         expected = float(
             torch.stack([(clip.images[nearest] - clip.images[t]).abs().mean() for t in record.sampled]).mean()
         )
-        assert values(result, NEAREST_COPY, count, "full", "baseline")["l1"] == pytest.approx(
-            expected, abs=0.003
-        )
+        assert values(result, NEAREST_COPY, count, "full", "baseline")["l1"] == pytest.approx(expected, abs=0.003)
 
 
 def test_record_says_what_was_done(outcome):
@@ -232,9 +228,7 @@ def test_fewer_references_than_asked_become_a_note():
 
 def test_a_clip_that_fails_is_a_note_and_all_failing_is_an_error():
     good, short = FakeClip("good"), FakeClip("short", count=5)
-    result = evaluate(
-        [short, good], stages(good, encode_motion=lambda c, r: encode_motion(good)(c, r)), SMALL
-    )
+    result = evaluate([short, good], stages(good, encode_motion=lambda c, r: encode_motion(good)(c, r)), SMALL)
     assert [clip.name for clip in result.clips] == ["good"]
     assert any("short was left out: it has 5 frames" in note for note in result.notes)
     with pytest.raises(ReenactError, match="None of the 1 clips"):

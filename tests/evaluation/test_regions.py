@@ -26,9 +26,7 @@ def test_crop_of_whole_pixels_equals_antialiased_resizing():
         boxes = regions.Boxes(torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([float(side)] * 2))
         whole = F.pad(images[:, :, :side, :side], (0, 0, 0, 0))
         # Pixels beyond the box reach into the crop's last columns; compare away from them.
-        expected = F.interpolate(
-            whole, size=(size, size), mode="bilinear", antialias=True, align_corners=False
-        )
+        expected = F.interpolate(whole, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         inner = slice(0, size - 3)
         got = regions.crop(images, boxes, size)[..., inner, inner]
         assert got.shape == (2, 3, size - 3, size - 3)

@@ -32,17 +32,13 @@ METHODS = (
 @pytest.fixture
 def result() -> EvaluationResult:
     rows = [
-        Row(
-            clip, method, region, 3, {"psnr": 15.0 + number + shift, "l1": 0.2 - 0.01 * number, "lpips": None}
-        )
+        Row(clip, method, region, 3, {"psnr": 15.0 + number + shift, "l1": 0.2 - 0.01 * number, "lpips": None})
         for shift, clip in enumerate(("a", "<b>&"))
         for number, method in enumerate(METHODS)
         for region in ("full", "head")
     ]
     clips = tuple(ClipRecord(name, 40, 96, 80, 25.0, 5, (22, 27), 6, (1, 4), 0) for name in ("a", "<b>&"))
-    return EvaluationResult(
-        {}, {"model": "m<1>"}, COLUMNS[:2], clips, tuple(rows), summarise(rows), ("note & more",)
-    )
+    return EvaluationResult({}, {"model": "m<1>"}, COLUMNS[:2], clips, tuple(rows), summarise(rows), ("note & more",))
 
 
 class Links(HTMLParser):
