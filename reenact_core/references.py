@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -45,8 +45,12 @@ def encode_references(
         raise ReenactError(
             f"Reference strengths must be {len(images)} numbers >= 0, not all zero; got {weights.tolist()}."
         )
-    for image, name in zip(images, names):
-        _check_image(image, name)
+    given = list(masks) if masks else [None] * len(images)
+    for what, values in (("labels", names), ("masks", given)):
+        if len(values) != len(images):
+            raise ReenactError(f"There are {len(images)} reference images, but {len(values)} {what}.")
+    for image, mask, name in zip(images, given, names):
+        _check_image(image, mask, name)
     faces = tracker.track_images(images).cpu()
     kept = [i for i in range(len(images)) if faces.found[i] and weights[i] > 0]
     lost = [names[i] for i in range(len(images)) if not faces.found[i]]
@@ -59,7 +63,6 @@ def encode_references(
         log.warning("No face found in %s: left out.", ", ".join(lost))
     if not kept:
         raise FaceError("Every reference that shows a face has strength 0. Raise one of the strengths.")
-    given = list(masks) if masks else [None] * len(images)
     return References(
         images=tuple(images[i] for i in kept),
         masks=tuple(_full_mask(given[i], images[i]) for i in kept),
@@ -104,26 +107,51 @@ def pick_frames(path: Path, count: int, tracker: FaceTracker) -> list[tuple[int,
     Raises:
         FaceError: no frame shows a face. VideoError: the video cannot be read.
     """
+    with VideoReader(path) as reader:
+        chosen = pick_from_stream(reader.chunks(8), count, tracker, str(path))
+        return list(zip(chosen, reader.frames(chosen)))
+
+
+def pick_from_stream(chunks: Iterable[Tensor], count: int, tracker: FaceTracker, name: str = "video") -> list[int]:
+    """Numbers of the `count` frames of a stream that cover poses and expressions best, in order of choice.
+
+    Args:
+        chunks: tensors [n,3,H,W] in [0,1], consecutive frames of one size; consumed once, never held.
+        name: what messages call the stream.
+    Raises:
+        FaceError: no frame shows a face.
+    """
     if count < 1:
         raise ReenactError(f"The number of frames to pick is {count}, but must be at least 1.")
     sharpness: list[Tensor] = []
     parts: list[Faces] = []
-    with VideoReader(path) as reader:
-        current: list[Tensor] = []
+    current: list[Tensor] = []
 
-        def watched() -> Iterator[Tensor]:
-            for chunk in reader.chunks(8):
-                current[:] = [chunk]
-                yield chunk.to(tracker.device)
+    def watched() -> Iterator[Tensor]:
+        for chunk in chunks:
+            current[:] = [chunk]
+            yield chunk.to(tracker.device)
 
-        for faces in tracker.track_video(watched()):
-            parts.append(faces.cpu())
-            sharpness.append(frame_sharpness(current[0], parts[-1]))
-        tracked = Faces(*(torch.cat(fields) for fields in zip(*parts)))
-        if not tracked.found.any():
-            raise FaceError(f"{path}: none of its {len(tracked.found)} frames shows a face, so it gives no reference.")
-        chosen = pick_by_coverage(tracked, count, torch.cat(sharpness))
-        return list(zip(chosen, reader.frames(chosen)))
+    for faces in tracker.track_video(watched()):
+        parts.append(faces.cpu())
+        sharpness.append(frame_sharpness(current[0], parts[-1]))
+    if not parts:
+        raise FaceError(f"{name}: has no frames, so it gives no reference.")
+    tracked = Faces(*(torch.cat(fields) for fields in zip(*parts)))
+    if not tracked.found.any():
+        raise FaceError(f"{name}: none of its {len(tracked.found)} frames shows a face, so it gives no reference.")
+    return pick_by_coverage(tracked, count, torch.cat(sharpness))
+
+
+def join_references(first: References, more: References) -> References:
+    """The references of both, in order; the first of `first` stays the first."""
+    return References(
+        images=first.images + more.images,
+        masks=first.masks + more.masks,
+        faces=Faces(*(torch.cat(pair) for pair in zip(first.faces, more.faces))),
+        strengths=torch.cat([first.strengths, more.strengths]),
+        labels=first.labels + more.labels,
+    )
 
 
 def most_neutral(faces: Faces) -> int:
@@ -146,11 +174,13 @@ def frame_sharpness(frames: Tensor, faces: Faces) -> Tensor:
     return result
 
 
-def _check_image(image: Tensor, name: str) -> None:
+def _check_image(image: Tensor, mask: Tensor | None, name: str) -> None:
     if image.ndim != 3 or image.shape[0] != 3:
         raise ImageError(f"{name}: an image must be [3,H,W], got {list(image.shape)}.")
     if not image.isfinite().all():
         raise ImageError(f"{name}: the image holds NaN or infinite values. Check the step that made it.")
+    if mask is not None and not mask.isfinite().all():
+        raise ImageError(f"{name}: its mask holds NaN or infinite values. Check the step that made it.")
 
 
 def _full_mask(mask: Tensor | None, image: Tensor) -> Tensor:

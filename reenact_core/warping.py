@@ -51,6 +51,7 @@ class WarpedReferences(NamedTuple):
     boxes: Tensor  # [T,3] long, left top side on the canvas
     size: int  # working pixels per side of a box
     memo: Memo
+    chunk: int = CHUNK  # frames per span
 
     def evidence(self, start: int, stop: int) -> Evidence:
         """What the references show of frames [start, stop)."""
@@ -63,8 +64,8 @@ class WarpedReferences(NamedTuple):
     def spans(self) -> Iterator[tuple[int, int]]:
         """Consecutive (start, stop) spans that cover all frames in chunks."""
         count = len(self.boxes)
-        for start in range(0, count, CHUNK):
-            yield start, min(start + CHUNK, count)
+        for start in range(0, count, self.chunk):
+            yield start, min(start + self.chunk, count)
 
     def only(self, frame: int) -> WarpedReferences:
         """The same for a single driving frame."""
@@ -94,6 +95,7 @@ def warp_per_reference(
     transfer: Transfer = Transfer.RELATIVE,
     size: int | None = None,
     memo_bytes: int = 0,
+    chunk: int = CHUNK,
 ) -> WarpedReferences:
     """Prepare the dense warp of every reference to every driving frame; nothing is warped yet.
 
@@ -101,13 +103,14 @@ def warp_per_reference(
         size: working pixels per side of the box around the head, at most the box's own side; None = the box's side,
             so that one working pixel is one canvas pixel.
         memo_bytes: budget for keeping evidence between runs with different strategies.
+        chunk: frames computed together; fewer take less memory and let the caller look up more often.
     """
     own = retarget(motion, references, transfer)
     boxes = model.place(own)
     side = int(boxes[0, 2])
     working = side if size is None else min(size, side)
     encoded = model.encode_references(references, own, side, working)
-    return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes))
+    return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes), chunk)
 
 
 def _bytes(evidence: Evidence) -> int:

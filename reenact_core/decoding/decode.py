@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from ..fusing import FusedFrames
+from ..fusing import FusedChunk
+from ..warping import WarpedReferences
 from .paste_back import box_mask, paste
 
 
@@ -22,8 +23,17 @@ class DecodedChunk(NamedTuple):
     crops: Tensor  # [T,3,size,size] in [0,1], the model's own picture of each box
 
 
+class Fused(Protocol):
+    """What decoding needs: FusedFrames, or anything that hands out chunks fused earlier."""
+
+    @property
+    def warped(self) -> WarpedReferences: ...
+
+    def chunks(self) -> Iterator[FusedChunk]: ...
+
+
 @torch.inference_mode()
-def decode(fused: FusedFrames, feather: float = 0.08) -> Iterator[DecodedChunk]:
+def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
     """Finished frames in order, a chunk at a time.
 
     Args:
