@@ -32,7 +32,7 @@ def encode_motion(
         model: the motion model, if it has a motion code of its own to compute from the frames.
         face_index: which face to follow where there are several; None follows the largest.
         neutral: index of the resting frame; None chooses the most neutral one.
-        smooth: remove tracker jitter and fill gaps.
+        smooth: remove tracker jitter and interpolate gaps; without it gaps repeat the nearest frame that shows a face.
     Raises:
         VideoError: no frames. FaceError: no frame shows a face, or never so many. ReenactError: `neutral` or
         `face_index` is out of range.
@@ -70,8 +70,7 @@ def encode_motion(
         )
     if neutral is not None and not 0 <= neutral < len(faces.found):
         raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
-    if smooth:
-        faces = smooth_faces(faces, float(frame_rate))
+    faces = smooth_faces(faces, float(frame_rate)) if smooth else _hold_gaps(faces)
     resting = most_neutral(faces) if neutral is None else neutral
     code = torch.cat(codes) if codes else None
     return DrivingMotion(
@@ -82,3 +81,11 @@ def encode_motion(
         code=code,
         neutral_code=None if code is None else code[[resting]],
     )
+
+
+def _hold_gaps(faces: Faces) -> Faces:
+    """Frames without a face take geometry and expression of the nearest frame with one."""
+    found = faces.found.nonzero()[:, 0]
+    frames = torch.arange(len(faces.found), device=found.device)
+    nearest = found[(frames[:, None] - found).abs().argmin(1)]
+    return faces.at(nearest)._replace(score=faces.score, found=faces.found)
