@@ -16,7 +16,10 @@ from .types import DrivingMotion, Evidence, References
 
 log = logging.getLogger(__name__)
 
-CHUNK = 8  # frames computed together, before any out-of-memory halving
+MOST_FRAMES = 8  # frames computed together, before any out-of-memory halving
+# Warped pictures of one chunk on the CPU: below 32 MB the C library reuses memory instead of mapping fresh pages,
+# which costs more than the arithmetic. Measured with `reenact bench`.
+CHUNK_BYTES = 26 << 20
 
 
 class Memo:
@@ -51,7 +54,7 @@ class WarpedReferences(NamedTuple):
     boxes: Tensor  # [T,3] long, left top side on the canvas
     size: int  # working pixels per side of a box
     memo: Memo
-    chunk: int = CHUNK  # frames per span
+    chunk: int  # frames per span
 
     def evidence(self, start: int, stop: int) -> Evidence:
         """What the references show of frames [start, stop)."""
@@ -95,7 +98,7 @@ def warp_per_reference(
     transfer: Transfer = Transfer.RELATIVE,
     size: int | None = None,
     memo_bytes: int = 0,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> WarpedReferences:
     """Prepare the dense warp of every reference to every driving frame; nothing is warped yet.
 
@@ -103,14 +106,22 @@ def warp_per_reference(
         size: working pixels per side of the box around the head, at most the box's own side; None = the box's side,
             so that one working pixel is one canvas pixel.
         memo_bytes: budget for keeping evidence between runs with different strategies.
-        chunk: frames computed together; fewer take less memory and let the caller look up more often.
+        chunk: frames computed together; fewer take less memory and let the caller look up more often. None chooses.
     """
     own = retarget(motion, references, transfer)
     boxes = model.place(own)
     side = int(boxes[0, 2])
     working = side if size is None else min(size, side)
     encoded = model.encode_references(references, own, side, working)
+    chunk = chunk or _frames_per_chunk(model, len(references.images), working)
     return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes), chunk)
+
+
+def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:
+    """How many frames to compute together."""
+    if model.device.type != "cpu":
+        return MOST_FRAMES
+    return min(MOST_FRAMES, max(1, CHUNK_BYTES // (12 * size**2 * count)))
 
 
 def _bytes(evidence: Evidence) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reenact_core import warping
 from reenact_core.errors import ReenactError
 from reenact_core.fusing import FusedChunk, Smoothing, _follow, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
@@ -14,7 +13,7 @@ from reenact_core.warping import Memo, WarpedReferences
 
 from .faces import GivenEvidence, moving, posed_faces, random_evidence, still, texture, turned
 
-FRAMES, SIZE, GRID = 10, 64, 16
+FRAMES, SIZE, GRID, CHUNK = 10, 64, 16, 4
 
 
 def prepared(evidence: Evidence, boxes: torch.Tensor | None = None, rate: int = 25, memo: int = 0) -> WarpedReferences:
@@ -25,12 +24,12 @@ def prepared(evidence: Evidence, boxes: torch.Tensor | None = None, rate: int = 
     faces = posed_faces([turned(0)] * frames)._replace(score=torch.arange(frames).float())
     references = still([texture(64, 64)] * count, posed_faces([turned(0)] * count))
     model = GivenEvidence(evidence, boxes)
-    return WarpedReferences(model, references, moving(faces, rate=rate), references, boxes, SIZE, Memo(memo))
+    return WarpedReferences(model, references, moving(faces, rate=rate), references, boxes, SIZE, Memo(memo), CHUNK)
 
 
 def run(warped: WarpedReferences, name: str = "confidence", memory: float = 0.0) -> FusedChunk:
     chunks = list(fuse_references(warped, strategy_class(name)(), Smoothing(memory)).chunks())
-    assert [c.start for c in chunks] == list(range(0, FRAMES, warping.CHUNK))
+    assert [c.start for c in chunks] == list(range(0, FRAMES, CHUNK))
     assert chunks[-1].stop == FRAMES
     return FusedChunk(0, FRAMES, *(torch.cat([c[i] for c in chunks]) for i in (2, 3, 4)))
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from .base import weighted_sum
+
 LOW, MIDDLE = 64, 128  # cells per side below which a frequency counts as low, as middle
 BANDS = 3
 
@@ -26,10 +28,10 @@ def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
     low = _resize(features, min(LOW, size))
     middle = _resize(features, min(MIDDLE, size))
     weight_low, weight_middle, weight_high = (weights[:, :, band : band + 1] for band in range(BANDS))
-    coarse = ((_resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1])) * low).sum(1)
+    coarse = weighted_sum(low, _resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1]))
     step = _resize(weight_middle, middle.shape[-1]) - _resize(weight_high, middle.shape[-1])
-    fine = (step * middle).sum(1) + _resize(coarse[:, None], middle.shape[-1])[:, 0]
-    full = (features * _resize(weight_high, size)).sum(1)
+    fine = weighted_sum(middle, step) + _resize(coarse[:, None], middle.shape[-1])[:, 0]
+    full = weighted_sum(features, _resize(weight_high, size))
     return full + _resize(fine[:, None], size)[:, 0]
 
 
@@ -38,7 +40,9 @@ def _resize(maps: Tensor, size: int) -> Tensor:
     if maps.shape[-1] == size:
         return maps
     flat = maps.flatten(0, 1)
-    if size < maps.shape[-1]:
+    if maps.shape[-1] % size == 0:
+        flat = F.avg_pool2d(flat, maps.shape[-1] // size)
+    elif size < maps.shape[-1]:
         flat = F.adaptive_avg_pool2d(flat, size)
     else:
         flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)

@@ -57,7 +57,18 @@ class FusionStrategy(ABC):
     def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
         """Fused features [T,C,H,W], here the weighted sum; `weights` are this strategy's, after the user's prior
         and temporal smoothing."""
-        return (evidence.features * match_size(weights, evidence.features)).sum(1)
+        return weighted_sum(evidence.features, match_size(weights, evidence.features))
+
+
+def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
+    """Sum over references of features [T,R,C,H,W] times weights [T,R,1|C,H,W]: [T,C,H,W].
+
+    One reference after the other, which spares a product the size of all features.
+    """
+    total = features[:, 0] * weights[:, 0]
+    for r in range(1, features.shape[1]):
+        total = torch.addcmul(total, features[:, r], weights[:, r].expand_as(features[:, r]))
+    return total
 
 
 def softmax_over_references(logits: Tensor, temperature: float) -> Tensor:

@@ -8,14 +8,18 @@ multi-band blending (Burt and Adelson 1983): low frequencies may be averaged, hi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import geometry
+from ..errors import CheckpointError
 from .mesh_flows import COUNT, MESH
 
 GRID = 64
@@ -50,11 +54,10 @@ class MeshNetwork(nn.Module):
         self.first = nn.Conv2d(fine, COUNT + 2 + BANDS + 1, 3, padding=1)
         self.register = nn.Sequential(_block(fine + 9, fine), _block(fine, fine))
         self.second = nn.Conv2d(fine, 2 + BANDS + 1, 3, padding=1)
-        for head in (self.first, self.second):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for parameter in (*self.first.parameters(), *self.second.parameters()):
+            nn.init.zeros_(parameter)
         with torch.no_grad():
-            self.first.bias[MESH] = 1.0  # begin as the mesh's own flow
+            self.first.get_parameter("bias")[MESH] = 1.0  # begin as the mesh's own flow
 
     def forward(self, inputs: Tensor, grids: Tensor, coarse: Tensor, per_box: Tensor) -> NetworkOutput:
         """One decision per pair.
@@ -97,6 +100,21 @@ class MeshNetwork(nn.Module):
             scores=4 * pairs[:, :, :BANDS],
             confidence=torch.sigmoid(4 * pairs[:, :, BANDS:]),
         )
+
+
+def load_network(file: Path) -> MeshNetwork:
+    """The network stored by training; its width follows from the tensors' shapes.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        tensors = load_file(file)
+        network = MeshNetwork(tensors["enter.0.weight"].shape[0])
+        network.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{file} holds no weights of the face_mesh network ({error}).") from error
+    return network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def network_inputs(

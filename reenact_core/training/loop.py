@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -81,8 +80,8 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     if not used:
         raise ReenactError("All clips are held out, so there is nothing to train on. Give more clips.")
     torch.manual_seed(config.seed)
-    model = FaceMesh(MeshNetwork(config.width)).to(device).to(memory_format=torch.channels_last)
-    network = model.network
+    network = MeshNetwork(config.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = FaceMesh(network).to(device)
     perceptual = load_lpips(lpips_file).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
@@ -136,15 +135,6 @@ def sample_loss(model: FaceMesh, sample: Sample, perceptual: nn.Module, weights:
     result = strategy.fuse(evidence, strategy.weights(evidence))
     loss = picture_loss(result, truth, perceptual, weights) + warp_loss(evidence, output, truth, weights)
     return loss, result
-
-
-def load_network(file: Path) -> MeshNetwork:
-    """The network stored by `train`; its width follows from the tensors' shapes."""
-    with safe_open(file, "pt") as stored:
-        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    network = MeshNetwork(tensors["enter.0.weight"].shape[0])
-    network.load_state_dict({key: value.float() for key, value in tensors.items()})
-    return network.eval()
 
 
 def _schedule(step: int, config: TrainingConfig) -> float:
