@@ -41,6 +41,7 @@ class EncodedReferences(NamedTuple):
     facing: Tensor  # [R,468] cosine of the view of each vertex, <= 0 where hidden
     sharpness: Tensor  # [R] 0..1 relative to the sharpest
     strengths: Tensor  # [R]
+    plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
 
 
 class FaceMesh(MotionModel):
@@ -87,6 +88,7 @@ class FaceMesh(MotionModel):
             facing=facing,
             sharpness=_sharpness(images, faces.landmarks),
             strengths=references.strengths,
+            plate=_lay(references, motion, background[:1], sizes[0]).to(self.device),
         )
 
     def warp(self, encoded: EncodedReferences, motion: DrivingMotion, boxes: Tensor, size: int) -> Evidence:
@@ -125,11 +127,9 @@ class FaceMesh(MotionModel):
         return features.clamp(0, 1)
 
     def plate(self, encoded: EncodedReferences, canvas: tuple[int, int]) -> Tensor:
-        """The first reference, aligned to the canvas."""
-        points = geometry.pixel_grid(*canvas).flatten(0, 1)
-        positions = geometry.apply_affine(encoded.background[:1], points[None])
-        grid = geometry.normalise(positions, (encoded.images.shape[-2], encoded.images.shape[-1]))
-        return geometry.sample(encoded.images[:1], grid.unflatten(1, canvas))[0]
+        """The first reference, laid on the canvas once and for all."""
+        assert encoded.plate is not None
+        return encoded.plate
 
 
 def flow_maps(flows: mesh_flows.Flows) -> Tensor:
@@ -141,7 +141,7 @@ def flow_maps(flows: mesh_flows.Flows) -> Tensor:
 
 def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
     """Deformation [T,R,G,G,2] at size x size, bilinear: [T,R,size,size,2]."""
-    flat = deformation.flatten(0, 1).permute(0, 3, 1, 2)
+    flat = deformation.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # as channels-last it takes four times as long
     flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
     return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])
 
@@ -250,6 +250,18 @@ def _rescale(references: References, index: int, motion: DrivingMotion, size: fl
         return image, mask, 1.0
     height, width = (max(1, round(side * factor)) for side in image.shape[-2:])
     return _resize(image, height, width), _resize(mask, height, width), factor
+
+
+def _lay(references: References, motion: DrivingMotion, background: Tensor, size: tuple[int, int]) -> Tensor:
+    """The first reference on the canvas [3,H,W], at the canvas's resolution whatever the working size.
+
+    Args:
+        background: [1,2,3] canvas pixels -> pixels of the reference shrunk to `size` (H, W).
+    """
+    image, _, _ = _rescale(references, 0, motion, 1.0)
+    points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
+    grid = geometry.normalise(geometry.apply_affine(background, points[None]), size)
+    return geometry.sample(image[None], grid.unflatten(1, motion.canvas))[0]
 
 
 def coarsen(images: Tensor, cell: float) -> Tensor:
