@@ -1,9 +1,13 @@
-"""Progress bar and the Cancel button, once per chunk of frames."""
+"""Progress bar, preview and the Cancel button, once per chunk of frames."""
 
 from __future__ import annotations
 
 import comfy.model_management
 import comfy.utils
+from PIL import Image
+from torch import Tensor
+
+PREVIEW_SIDE = 512  # pixels
 
 
 class Progress:
@@ -14,9 +18,18 @@ class Progress:
         self._known = total > 0
         self._done = 0
 
-    def advance(self, frames: int) -> None:
-        """Count `frames` more as done; a run that the user cancelled ends with the host's own exception."""
+    def advance(self, frames: int, picture: Tensor | None = None) -> None:
+        """Count `frames` more as done and show `picture` [3,H,W] in [0,1] on the node.
+
+        A run that the user cancelled ends with the host's own exception.
+        """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self._done += frames
-        if self._known:
-            self._bar.update_absolute(self._done)
+        preview = None if picture is None else ("JPEG", _pil(picture), PREVIEW_SIDE)
+        if self._known or preview is not None:
+            self._bar.update_absolute(self._done if self._known else 0, preview=preview)
+
+
+def _pil(picture: Tensor) -> Image.Image:
+    pixels = picture.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu()
+    return Image.fromarray(pixels.numpy())

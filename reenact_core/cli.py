@@ -7,6 +7,8 @@ import logging
 import sys
 from typing import NoReturn
 
+import torch
+
 from .commands import bench, evaluate, run, train
 from .errors import ReenactError
 
@@ -35,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.verbose:
             logging.exception("Details")
         print(f"reenact: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except torch.OutOfMemoryError:
+        print("reenact: out of memory with a single frame. Give fewer references or a smaller --size.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("reenact: interrupted; nothing half-written was left.", file=sys.stderr)

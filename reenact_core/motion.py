@@ -63,6 +63,24 @@ def encode_motion(
             f"None of the {len(faces.found)} driving frames shows {face_index + 1} faces, so face {face_index} cannot "
             "be followed. Choose a smaller number; 0 is the largest face."
         )
+    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, torch.cat(codes) if codes else None)
+
+
+def motion_of_faces(
+    faces: Faces,
+    canvas: tuple[int, int],
+    frame_rate: Fraction,
+    neutral: int | None = None,
+    smooth: bool = True,
+    code: Tensor | None = None,
+) -> DrivingMotion:
+    """Driving motion of faces that are tracked already, axis T, in pixels of `canvas` (H, W).
+
+    Args:
+        neutral, smooth: as for `encode_motion`. code: [T,D] the motion model's own, where it has one.
+    Raises:
+        FaceError: no frame has a face. ReenactError: `neutral` is out of range.
+    """
     if not faces.found.any():
         raise FaceError(
             f"No face was found in any of the {len(faces.found)} driving frames. Use a video in which the face "
@@ -72,10 +90,9 @@ def encode_motion(
         raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
     faces = smooth_faces(faces, float(frame_rate)) if smooth else _hold_gaps(faces)
     resting = most_neutral(faces) if neutral is None else neutral
-    code = torch.cat(codes) if codes else None
     return DrivingMotion(
         faces=faces,
-        canvas=canvas[0],
+        canvas=canvas,
         frame_rate=frame_rate,
         neutral=faces.at([resting]),
         code=code,

@@ -217,6 +217,17 @@ def test_a_failure_while_writing_keeps_the_old_result(call, person_files, short,
     assert contents(tmp_path) == {"result.mp4"}
 
 
+def test_too_little_memory_is_said(call, person_files, short, tmp_path, monkeypatch):
+    def hungry(fused):
+        yield from ()
+        raise torch.OutOfMemoryError("tried to allocate\nfar too much")
+
+    monkeypatch.setattr(run_command, "decode", hungry)
+    output = tmp_path / "result.mp4"
+    refused(call("run", "--references", person_files / "a.png", "--driving", short, "--output", output), "--size")
+    assert not contents(tmp_path)
+
+
 def test_an_interrupt_leaves_nothing(call, person_files, short, tmp_path, monkeypatch):
     def interrupted(fused):
         yield from ()

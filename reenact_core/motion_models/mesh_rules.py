@@ -15,7 +15,7 @@ from .mesh_network import NetworkOutput, sample_each
 HEAD_AT_EARS = 2  # the candidate for hair and ears
 POSE_DEGREES = 20.0  # a reference turned this far away counts 1/e
 EXPRESSION = 0.04  # a non-rigid difference of this share of the face height counts 1/e
-NEARNESS = 1.5  # pose and expression distance at which a whole reference counts 1/e
+NEARNESS = 1.0  # pose and expression distance at which a whole reference counts 1/e
 
 
 def mix_by_rules(flows: Flows, grids: Tensor, person: Tensor, sharpness: Tensor, distance: Tensor) -> NetworkOutput:
