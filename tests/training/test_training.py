@@ -1,0 +1,227 @@
+"""Training: prepared clips, random samples, losses, the loop with resume."""
+
+from __future__ import annotations
+
+import csv
+import random
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from reenact_core import cli, geometry
+from reenact_core.errors import CheckpointError, ReenactError
+from reenact_core.evaluation.networks import LPIPS_FILE
+from reenact_core.motion_models.face_mesh import FaceMesh
+from reenact_core.motion_models.mesh_network import MeshNetwork, load_network
+from reenact_core.tracking import FaceTracker, PersonMatte
+from reenact_core.training.clips import Clip, load_clips
+from reenact_core.training.loop import TrainingConfig, _schedule, sample_loss, train
+from reenact_core.training.losses import LossWeights, picture_loss
+from reenact_core.training.samples import Augmentation, draw
+from reenact_core.video import VideoWriter
+
+from ..faces import psnr, shared, texture
+
+PLAIN = Augmentation(0, 0, 0, 0, 0, 0, 0)
+FACE = slice(50, 78)  # the middle of a 128 px training picture
+
+
+class NoPerception(nn.Module):
+    """Stands in for LPIPS where a test is about the rest."""
+
+    def forward(self, a, b):
+        return (a - b).square().mean((1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def clip(person_files, tracker, tmp_path_factory) -> Clip:
+    matte = PersonMatte.load()
+    return load_clips([person_files / "driving.mp4"], tmp_path_factory.mktemp("cache"), tracker, matte)[0]
+
+
+def test_prepared_clips(clip):
+    assert clip.name == "driving"
+    assert clip.frames.dtype == clip.person.dtype == torch.uint8
+    count, _, height, width = clip.frames.shape
+    assert count == 11
+    assert clip.facing.shape == (11, 468)
+    points = clip.faces.landmarks[:, :468, :2]
+    assert points.min() > 0
+    assert (points < torch.tensor([width, height])).all()
+    centre = points.mean((0, 1)) / torch.tensor([width, height])
+    person = clip.person.float().mean(0)[0] / 255
+    assert person[int(centre[1] * person.shape[0]), int(centre[0] * person.shape[1])] > 0.9
+
+
+def test_landmarks_of_prepared_clips_fit_the_cut_frames(clip, tracker):
+    again = tracker.track_images([frame.float() / 255 for frame in clip.frames[[0, 8]]])
+    apart = (again.landmarks - clip.faces.landmarks[[0, 8]])[..., :2].norm(dim=-1).mean()
+    assert apart < 1.5
+
+
+def test_a_prepared_clip_is_not_tracked_again(person_files, tracker, tmp_path):
+    paths = [person_files / "driving.mp4"]
+    first = load_clips(paths, tmp_path, tracker, PersonMatte.load())[0]
+    second = load_clips(paths, tmp_path, None, None)[0]
+    assert torch.equal(first.frames, second.frames)
+    assert torch.equal(first.faces.landmarks, second.faces.landmarks)
+
+
+def test_clips_that_teach_nothing(tracker, tmp_path):
+    path = tmp_path / "landscape.mp4"
+    with VideoWriter(path, 25, (128, 192)) as writer:
+        writer.write(texture(128, 192).expand(9, -1, -1, -1))
+    matte = PersonMatte.load()
+    for _ in range(2):  # prepared, then from the cache
+        with pytest.raises(ReenactError, match="None of the 1 clips"):
+            load_clips([path], tmp_path / "cache", tracker, matte)
+    with pytest.raises(ReenactError, match="landscape"):
+        load_clips([path, tmp_path / "other" / "landscape.mp4"], tmp_path / "cache", tracker, matte)
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [PLAIN, replace(PLAIN, flip=1.0), replace(PLAIN, other_camera=1.0), replace(PLAIN, colour=0.2, exposure=1.0)],
+    ids=["plain", "flipped", "other_camera", "recoloured"],
+)
+def test_geometry_of_samples_fits_their_pictures(clip, augmentation):
+    """Whatever the augmentation, warping by geometry alone brings references near to the truth."""
+    model = FaceMesh().eval()
+    rng = random.Random(5)
+    quality, unwarped = [], []
+    with torch.no_grad():
+        for _ in range(6):
+            sample = draw(clip, 2, 128, augmentation, rng)
+            evidence, _ = model.evidence(sample.encoded, sample.flows, sample.distance, sample.boxes, 128)
+            truth = sample.truth[0, :, FACE, FACE]
+            quality += [psnr(look[:, FACE, FACE], truth) for look in evidence.features[0]]
+            other = geometry.sample(sample.encoded.images[:1], geometry.normalise(
+                sample.boxes[0, :2] + geometry.pixel_grid(128, 128) / 128 * sample.boxes[0, 2],
+                sample.encoded.images.shape[-2:])[None])  # fmt: skip
+            unwarped.append(psnr(other[0, :, FACE, FACE], truth))
+    assert sum(quality) / len(quality) > 19
+    assert sum(quality) / len(quality) > sum(unwarped) / len(unwarped) + 2
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_samples_have_the_promised_shapes(clip, count):
+    sample = draw(clip, count, 128, Augmentation(), random.Random(1))
+    assert sample.truth.shape == (1, 3, 128, 128)
+    assert sample.encoded.images.shape[0] == sample.encoded.faces.landmarks.shape[0] == count
+    assert sample.distance.shape == (1, count)
+    assert sample.flows.positions.shape[:3] == (1, count, 6)
+    assert sample.truth.min() >= 0
+    assert sample.truth.max() <= 1
+    assert all(value.isfinite().all() for value in (sample.encoded.images, sample.flows.positions, sample.distance))
+
+
+def test_samples_are_reproducible_and_leave_the_clip_alone(clip):
+    before = clip.faces.landmarks.clone(), clip.frames.clone()
+    first, second = (draw(clip, 3, 128, Augmentation(), random.Random(7)) for _ in range(2))
+    other = draw(clip, 3, 128, Augmentation(), random.Random(8))
+    assert torch.equal(first.truth, second.truth)
+    assert torch.equal(first.encoded.images, second.encoded.images)
+    assert not torch.equal(first.truth, other.truth)
+    assert torch.equal(before[0], clip.faces.landmarks)
+    assert torch.equal(before[1], clip.frames)
+
+
+def test_gradients_reach_every_parameter(clip):
+    """With the output layers away from zero, where they start, nothing in the network is left untrained."""
+    torch.manual_seed(0)
+    model = FaceMesh(MeshNetwork(8))
+    for head in (model.network.first, model.network.second):
+        nn.init.normal_(head.weight, std=0.1)
+    for seed in range(2):
+        sample = draw(clip, 3, 128, Augmentation(), random.Random(seed))
+        loss, _ = sample_loss(model, sample, NoPerception(), LossWeights())
+        loss.backward()
+    for name, parameter in model.network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_few_steps_on_one_sample_lower_its_loss(clip):
+    torch.manual_seed(0)
+    model = FaceMesh(MeshNetwork(8))
+    sample = draw(clip, 2, 128, PLAIN, random.Random(3))
+    optimiser = torch.optim.Adam(model.network.parameters(), 3e-3)
+    losses = []
+    for _ in range(15):
+        optimiser.zero_grad()
+        loss, result = sample_loss(model, sample, NoPerception(), LossWeights())
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    assert result.shape == (1, 3, 128, 128)
+
+
+def test_loss_of_a_perfect_picture_is_zero_and_of_a_worse_one_larger():
+    truth = texture(128, 128)[None]
+    blurred = nn.functional.avg_pool2d(truth, 9, 1, 4)
+    darker = truth * 0.7
+    zero, blur, dark = (float(picture_loss(x, truth, NoPerception(), LossWeights())) for x in (truth, blurred, darker))
+    assert zero == 0
+    assert blur > 0
+    assert blur < dark
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    config = TrainingConfig(steps=1000, warm_up=100, final_rate=0.1)
+    shares = [_schedule(step, config) for step in range(1000)]
+    assert shares[0] == pytest.approx(0.01)
+    assert max(shares) == pytest.approx(0.9, abs=0.02)
+    assert shares[999] == pytest.approx(0.1)
+    assert all(b <= a for a, b in pairwise(shares[100:]))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"size": 8}, {"width": 20}, {"references": ()}, {"references": (0, 2)}, {"save_every": 0}]
+)
+def test_configurations_that_cannot_work(wrong):
+    with pytest.raises(ReenactError, match=next(iter(wrong))):
+        TrainingConfig(**wrong)
+
+
+def test_all_clips_held_out(clip, tmp_path):
+    with pytest.raises(ReenactError, match="held out"):
+        train([clip], TrainingConfig(hold_out=("driving",)), tmp_path / "none", tmp_path / "out")
+
+
+def test_damaged_weights_are_named(tmp_path):
+    for content in (b"", b"no safetensors at all"):
+        file = tmp_path / "network.safetensors"
+        file.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"network\.safetensors"):
+            load_network(file)
+
+
+def test_smoke_run_resumes_and_its_weights_load(person_files, tracker, tmp_path, monkeypatch, capsys):
+    """The command, as a user calls it, twice: the second run goes on where the first ended."""
+    metrics = shared(f"models/{LPIPS_FILE}").parent
+    monkeypatch.setattr(FaceTracker, "load", classmethod(lambda cls, device="cpu": tracker))
+    output = tmp_path / "run"
+    given = ["train", "--clips", person_files / "driving.mp4", "--metrics-folder", metrics, "--output", output]
+    given = [str(argument) for argument in (*given, "--smoke")]
+    assert cli.main(given) == 0
+    weights = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    assert weights.parent == output
+    first = load_network(weights)
+    assert {"log.csv", "references.png", "sheet_000004.png", "state.pt"} <= {p.name for p in output.iterdir()}
+    assert not list(output.rglob("*.partial"))
+    assert cli.main([*given, "--steps", "6"]) == 0
+    rows = list(csv.DictReader((output / "log.csv").open()))
+    assert [int(row["step"]) for row in rows] == [2, 4, 6]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    second = load_network(weights)
+    assert not torch.equal(first.first.weight, second.first.weight)
+    before = {path: path.stat().st_mtime_ns for path in (weights, output / "log.csv")}
+    assert cli.main([*given, "--steps", "6"]) == 0  # nothing is left to do
+    assert load_network(weights).first.weight.equal(second.first.weight)
+    assert (output / "log.csv").stat().st_mtime_ns == before[output / "log.csv"]
