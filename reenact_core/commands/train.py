@@ -36,14 +36,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def execute(options: argparse.Namespace) -> None:
     """Prepare clips and train; an interrupted run in the output folder is continued."""
     device = chosen_device(options)
-    lpips = options.metrics_folder / LPIPS_FILE
-    if not lpips.is_file():
-        raise ReenactError(f"{lpips} does not exist. Training needs it for its perceptual loss.")
     config = read_config(options.config) if options.config else TrainingConfig()
     if options.smoke:
         config = replace(config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8)
     if options.steps is not None:
         config = replace(config, steps=options.steps)
+    lpips = options.metrics_folder / LPIPS_FILE
+    if not lpips.is_file():
+        raise ReenactError(f"{lpips} does not exist. Training needs it for its perceptual loss.")
+    for path in options.clips:
+        if not path.is_dir() and not is_video(path):
+            raise ReenactError(f"{path}: is no video that can be read. Give talking-head videos, or folders of them.")
     paths = [file for path in options.clips for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     videos = [path for path in paths if is_video(path)]
     clips = load_clips(

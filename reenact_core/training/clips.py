@@ -44,8 +44,12 @@ def load_clips(paths: Sequence[Path], cache: Path, tracker: FaceTracker, matte: 
     """Clips from the cache folder; those that are not there yet are prepared first.
 
     Raises:
-        ReenactError: no clip has enough frames with a face.
+        ReenactError: no clip has enough frames with a face, or two share a name.
     """
+    names = [path.stem for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ReenactError(f"Clips are told apart by name, but several are called {', '.join(twice)}. Rename them.")
     cache.mkdir(parents=True, exist_ok=True)
     clips = []
     for path in paths:
