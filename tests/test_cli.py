@@ -415,13 +415,22 @@ def test_bench_measures(call, person_files, tmp_path):
 
 
 def test_train_refuses(call, person_files, tmp_path):
-    clip = person_files / "driving.mp4"
-    given = ["train", "--clips", clip, "--metrics-folder", tmp_path / "none", "--output", tmp_path / "out"]
+    clip, weights = person_files / "driving.mp4", tmp_path / "metrics"
+    given = ["train", "--clips", clip, "--metrics-folder", weights, "--output", tmp_path / "out"]
     refused(call(*given), "lpips")
     config = tmp_path / "config.json"
-    for text, word in (("{", "config.json"), ('{"speed": 3}', "speed"), ("[1]", "config.json")):
+    wrong = {
+        "{": "config.json", "[1]": "config.json", '{"speed": 3}': "speed", '{"losses": {"beauty": 1}}': "beauty",
+        '{"references": []}': "references", '{"width": 12}': "multiple of 8",
+    }  # fmt: skip
+    for text, word in wrong.items():
         config.write_text(text)
         refused(call(*given, "--config", config), word)
+    config.write_bytes(b"\xff\xfe\x00")
+    refused(call(*given, "--config", config), "config.json")
     refused(call(*given, "--config", tmp_path / "absent.json"), "absent.json")
     refused(call(*given, "--steps", "0"), "steps")
-    refused(call(*given[:2], tmp_path / "absent.mp4", *given[3:]), "clip")
+    assert contents(tmp_path) == {"config.json"}
+    weights.mkdir()
+    (weights / "lpips_alexnet.ckpt").write_bytes(b"nothing")
+    refused(call("train", "--clips", tmp_path / "absent.mp4", *given[3:]), "absent.mp4")
