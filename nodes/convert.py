@@ -65,19 +65,19 @@ def mask_to_host(masks: Tensor) -> Tensor:
 class FrameCollector:
     """Collects chunks of finished frames in an IMAGE of known length, without ever holding them twice."""
 
-    def __init__(self, count: int, height: int, width: int) -> None:
+    def __init__(self, count: int, height: int, width: int, channels: int = 3) -> None:
         device = comfy.model_management.intermediate_device()
-        self._frames = torch.empty(count, height, width, 3, device=device)
+        self._frames = torch.empty(count, height, width, channels, device=device)
         self._filled = 0
 
     def add(self, chunk: Tensor) -> None:
-        """Append core images [n,3,H,W]."""
+        """Append core images [n,C,H,W]."""
         end = self._filled + len(chunk)
         self._frames[self._filled : end].copy_(chunk.movedim(1, -1).clamp(0, 1))
         self._filled = end
 
     def result(self) -> Tensor:
-        """The IMAGE [T,H,W,3] of all frames added so far."""
+        """The IMAGE [T,H,W,C] of all frames added so far."""
         return self._frames[: self._filled]
 
 
@@ -126,9 +126,7 @@ def _as_batch(image: Tensor, name: str) -> Tensor:
     if image.ndim == 3:
         image = image[None]
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
-        raise ImageError(
-            f"{name}: must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE."
-        )
+        raise ImageError(f"{name}: must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE.")
     return image
 
 

@@ -9,3 +9,5 @@ References = io.Custom("REENACT_REFERENCES")
 Motion = io.Custom("REENACT_MOTION")
 Warped = io.Custom("REENACT_WARPED")
 Fused = io.Custom("REENACT_FUSED")
+
+FaceLandmarks = io.Custom("FACE_LANDMARKS")  # the host's own, from its face landmark nodes

@@ -40,9 +40,10 @@ def settings_of(settings: type[Settings], arguments: Mapping[str, Any], prefix: 
         ReenactError: a value is not among its choices, or the dataclass itself refuses it.
     """
     hints = get_type_hints(settings)
+    shape: Any = settings
     given = {
         field.name: _value(field, hints[field.name], arguments[prefix + field.name])
-        for field in fields(settings)
+        for field in fields(shape)
         if arguments.get(prefix + field.name) is not None
     }
     return settings(**given)
@@ -87,9 +88,7 @@ def chosen(identifier: str, options: Mapping[str, type], arguments: Mapping[str,
         raise ReenactError(f"There is no {identifier} {key!r}. Choose one of: {', '.join(options)}.")
     if nested:
         return settings_of(options[key], value)
-    own = {
-        name: arguments.get(_flat_id(identifier, key, name, options)) for name in _field_names(options[key])
-    }
+    own = {name: arguments.get(_flat_id(identifier, key, name, options)) for name in _field_names(options[key])}
     return settings_of(options[key], own)
 
 

@@ -24,9 +24,7 @@ def test_host_loads_the_probe_pack(host):
 def test_broken_pack_is_named_as_an_import_failure(tmp_path):
     broken = tmp_path / "broken_source"
     broken.mkdir()
-    (broken / "__init__.py").write_text(
-        "async def comfy_entrypoint():\n    raise OSError('broken on purpose')\n"
-    )
+    (broken / "__init__.py").write_text("async def comfy_entrypoint():\n    raise OSError('broken on purpose')\n")
     with HostServer(tmp_path / "base", {"broken": broken}) as other:
         failures = other.import_failures()
     assert any("broken on purpose" in line for line in failures)

@@ -1,0 +1,26 @@
+"""The extension: all nodes in the order in which a graph uses them."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import folders
+from .decode import Decode
+from .encode_motion import EncodeMotion
+from .fuse_references import FuseReferences
+from .load_model import LoadModel
+from .load_references import LoadReferences
+from .sample import Sample
+from .warp_per_reference import WarpPerReference
+
+
+class ReenactExtension(ComfyExtension):
+    """What the host asks for the nodes of this pack."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [Sample, LoadModel, LoadReferences, EncodeMotion, WarpPerReference, FuseReferences, Decode]
+
+
+async def comfy_entrypoint() -> ReenactExtension:
+    folders.register()  # older hosts have no hook for it
+    return ReenactExtension()

@@ -1,0 +1,90 @@
+"""Networks under the host's memory management: on its device while they work, off it when others need the room.
+
+Interrupting: a network looks at the host's Cancel button every time it is called, so that no stage has to wait
+for the end of its chunk.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor, nn
+
+from ..reenact_core.motion_models import MotionModel
+from ..reenact_core.tracking import FaceTracker
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class _Holder(nn.Module):
+    """Gives a network the attributes the host's patcher writes, `device` among them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+
+class Network(NamedTuple, Generic[Module]):
+    """A network and the host's handle on it."""
+
+    module: Module
+    patcher: ModelPatcher
+
+    def ready(self, extra_bytes: int = 0) -> Module:
+        """The network on the device it computes on, with `extra_bytes` free beside it."""
+        device = self.patcher.load_device
+        management.load_models_gpu([self.patcher], memory_required=extra_bytes)
+        return self.module.to(device)
+
+
+def managed(module: Module) -> Network[Module]:
+    """Put a network under the host's management."""
+    for part in module.children():
+        part.register_forward_pre_hook(_heed_cancel)
+    offload = management.unet_offload_device()
+    patcher = ModelPatcher(_Holder(module.to(offload)), management.get_torch_device(), offload)
+    return Network(module, patcher)
+
+
+@lru_cache(maxsize=1)
+def face_tracker() -> Network[FaceTracker]:
+    """The one face tracker that all nodes share."""
+    return managed(FaceTracker.load())
+
+
+def _heed_cancel(*_: Any) -> None:
+    management.throw_exception_if_processing_interrupted()
+
+
+class Parked(NamedTuple):
+    """A tensor in main memory, and whether it belongs on the device of the model."""
+
+    tensor: Tensor
+    returns: bool
+
+
+def park(value: Any) -> Any:
+    """`value` with every tensor in nested tuples as Parked, so that the host's cache holds no device memory."""
+    if isinstance(value, Tensor):
+        return Parked(value.cpu(), value.device.type != "cpu")
+    if isinstance(value, tuple):
+        parts = [park(part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
+
+
+def unpark(value: Any, device: torch.device) -> Any:
+    """What was parked, back where it was, `device` being the model's."""
+    if isinstance(value, Parked):
+        return value.tensor.to(device) if value.returns else value.tensor
+    if isinstance(value, tuple):
+        parts = [unpark(part, device) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
+
+
+MotionNetwork = Network[MotionModel]

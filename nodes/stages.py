@@ -1,0 +1,110 @@
+"""The values on the sockets of the warp and fusion nodes, and the memo between them.
+
+A value that waits in the host's cache lies in main memory; it is brought to the model's device for as long as a
+node works with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import comfy.model_management as management
+import torch
+import torch.nn.functional as F
+
+from ..reenact_core.fusing import FusedChunk
+from ..reenact_core.types import Evidence
+from ..reenact_core.warping import Memo, WarpedReferences
+from .networks import MotionNetwork, park, unpark
+
+MEMO_SHARE, MEMO_MOST = 0.25, 8 << 30  # of the free main memory; bytes
+CHUNK_ON_CPU, CHUNK = 2, 8  # frames; Cancel is heard between chunks at the latest
+
+
+def memo_budget() -> int:
+    """Bytes that the warps of one node may keep in main memory."""
+    free = management.get_free_memory(torch.device("cpu"))
+    return int(min(free * MEMO_SHARE, MEMO_MOST))
+
+
+def chunk_size() -> int:
+    """Frames to compute at once on the host's device."""
+    return CHUNK_ON_CPU if management.get_torch_device().type == "cpu" else CHUNK
+
+
+class HostMemo(Memo):
+    """Evidence kept in main memory until the budget is used up.
+
+    Every run walks over all frames in order. Dropping the oldest, as the core does, would then throw each chunk
+    away shortly before it is asked for again; here the first ones stay.
+    """
+
+    def __init__(self, budget: int) -> None:
+        super().__init__(0)
+        self._left = budget
+        self._kept: dict[tuple[int, int], Evidence] = {}
+
+    def get(self, key: tuple[int, int]) -> Evidence | None:
+        kept = self._kept.get(key)
+        return None if kept is None else unpark(kept, management.get_torch_device())
+
+    def put(self, key: tuple[int, int], evidence: Evidence) -> None:
+        size = sum(field.nbytes for field in evidence if field is not None)
+        if key not in self._kept and size <= self._left:
+            self._left -= size
+            self._kept[key] = park(evidence)
+
+    def __contains__(self, key: tuple[int, int]) -> bool:
+        return key in self._kept
+
+
+class HostWarped(NamedTuple):
+    """What travels on a REENACT_WARPED socket."""
+
+    network: MotionNetwork
+    warped: WarpedReferences  # `encoded` is parked
+
+    @classmethod
+    def of(cls, network: MotionNetwork, warped: WarpedReferences) -> HostWarped:
+        memo = HostMemo(memo_budget())
+        return cls(network, warped._replace(encoded=park(warped.encoded), memo=memo))
+
+    def awake(self) -> WarpedReferences:
+        """The core's value with everything on the model's device."""
+        count, size = len(self.warped.references.images), self.warped.size
+        chunk_bytes = 6 * self.warped.chunk * count * 3 * size * size * 4  # deformations, features, and copies of them
+        model = self.network.ready(chunk_bytes)
+        return self.warped._replace(encoded=unpark(self.warped.encoded, model.device))
+
+
+class HostFused(NamedTuple):
+    """What travels on a REENACT_FUSED socket: frames that are fused already."""
+
+    source: HostWarped
+    parts: tuple[FusedChunk, ...]  # on the host's intermediate device
+
+
+class FusedEarlier(NamedTuple):
+    """Fused frames as decoding wants them."""
+
+    warped: WarpedReferences
+    parts: tuple[FusedChunk, ...]
+
+    def chunks(self) -> Iterator[FusedChunk]:
+        """The frames in order, on the model's device."""
+        device = self.warped.model.device
+        for part in self.parts:
+            yield part._replace(features=part.features.to(device))
+
+
+def light(chunk: FusedChunk) -> FusedChunk:
+    """A chunk to be kept: its weights, which may be as large as all references, at the size of confidence."""
+    size = (chunk.confidence.shape[-2], chunk.confidence.shape[-1])
+    share = chunk.weights.mean(2, keepdim=True).float()
+    if share.shape[-2:] != (1, 1):
+        share = F.adaptive_avg_pool2d(share.flatten(0, 1), size).unflatten(0, share.shape[:2])
+    device = management.intermediate_device()
+    return chunk._replace(
+        features=chunk.features.to(device), weights=share.to(device), confidence=chunk.confidence.to(device)
+    )

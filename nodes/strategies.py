@@ -1,0 +1,58 @@
+"""The choice of a fusion strategy as node inputs: every strategy with its own parameters, and "auto"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..reenact_core.fusing import Smoothing
+from ..reenact_core.fusion import FusionStrategy, strategy_class, strategy_names
+from ..reenact_core.motion_models import MotionModel
+from .widgets import choice_inputs, chosen
+
+AUTO = "auto"
+STRATEGY = "strategy"
+
+
+@dataclass(frozen=True)
+class _Auto:
+    """The model's own choice has no parameters."""
+
+
+def strategy_inputs() -> list[io.Input]:
+    """Temporal smoothing and the strategy, which comes last because its parameters follow it."""
+    return [
+        io.Float.Input(
+            "smoothing",
+            default=Smoothing().memory,
+            min=0.0,
+            max=0.95,
+            step=0.05,
+            tooltip="How calmly the shares of the references change over time; 0 decides each frame by itself.",
+        ),
+        *choice_inputs(STRATEGY, _options(), AUTO, _tooltip()),
+    ]
+
+
+def chosen_strategy(arguments: Mapping[str, Any], model: MotionModel) -> FusionStrategy:
+    """The strategy that a node's arguments name, or the one that suits the model best."""
+    strategy = chosen(STRATEGY, _options(), arguments)
+    return strategy_class(model.default_strategy)() if isinstance(strategy, _Auto) else strategy
+
+
+def chosen_smoothing(arguments: Mapping[str, Any]) -> Smoothing:
+    """The temporal smoothing that a node's arguments ask for."""
+    value = arguments.get("smoothing")
+    return Smoothing() if value is None else Smoothing(value)
+
+
+def _options() -> dict[str, type]:
+    return {AUTO: _Auto, **{name: strategy_class(name) for name in strategy_names()}}
+
+
+def _tooltip() -> str:
+    lines = [f"{name}: {strategy_class(name).summary}" for name in strategy_names()]
+    return "\n".join(["How the references are combined.", f"{AUTO}: what suits the model best.", *lines])

@@ -1,0 +1,131 @@
+"""Stage 3: what every reference shows of every driving frame."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..reenact_core.retargeting import Transfer
+from ..reenact_core.types import DrivingMotion, Evidence, References
+from ..reenact_core.warping import WarpedReferences, warp_per_reference
+from . import convert, sockets
+from .features import schema
+from .folders import CATEGORY
+from .networks import MotionNetwork
+from .progress import Progress
+from .stages import HostMemo, HostWarped, chunk_size
+
+
+class WarpPerReference(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="ReenactWarpPerReference",
+            display_name="Warp Per Reference",
+            category=CATEGORY,
+            description="Moves each reference into the pose and expression of each driving frame. The slowest stage; "
+            "its results are kept, so that another fusion strategy need not wait for it again.",
+            search_aliases=["dense motion", "warp", "retarget", "flow", "relative motion"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="The motion model."),
+                sockets.References.Input("references", tooltip="The person to be moved."),
+                sockets.Motion.Input("motion", tooltip="How the person shall move."),
+                io.Combo.Input(
+                    "transfer",
+                    options=[Transfer.RELATIVE.value, Transfer.ABSOLUTE.value],
+                    default=Transfer.RELATIVE.value,
+                    tooltip="relative: the change since the neutral frame, applied to the first reference, on its "
+                    "canvas; for another person's motion. absolute: the head goes where the driving head is, on the "
+                    "driving canvas; for the same person.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=0,
+                    min=0,
+                    max=2048,
+                    step=64,
+                    tooltip="Working pixels per side of the box around the head; smaller is faster and softer. "
+                    "0 works at the head's own resolution.",
+                ),
+                io.Boolean.Input(
+                    "all_pictures",
+                    default=False,
+                    tooltip="Give the pictures below for every frame and not only for the middle one. Takes memory for "
+                    "frames times references pictures.",
+                ),
+            ],
+            outputs=[
+                sockets.Warped.Output("warped", display_name="warped"),
+                io.Image.Output(
+                    "pictures",
+                    display_name="warped pictures",
+                    tooltip="Each reference as it was warped; the references of a frame follow each other.",
+                ),
+                io.Mask.Output(
+                    "confidence",
+                    display_name="confidence",
+                    tooltip="White where a reference shows the frame well; in the order of the warped pictures.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: MotionNetwork,
+        references: References,
+        motion: DrivingMotion,
+        transfer: str = Transfer.RELATIVE.value,
+        size: int = 0,
+        all_pictures: bool = False,
+    ) -> io.NodeOutput:
+        network = model.ready()
+        wanted = max(size, 64) if size else None
+        warped = warp_per_reference(references, motion, network, Transfer(transfer), wanted, chunk=chunk_size())
+        kept = HostWarped.of(model, warped)
+        awake = kept.awake()
+        _fill(awake, cls.hidden.unique_id)
+        middle = len(awake.boxes) // 2
+        shown = awake if all_pictures else awake.only(middle)
+        pictures, confidence = _pictures(shown)
+        return io.NodeOutput(kept, pictures, confidence, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
+
+
+def _fill(warped: WarpedReferences, node_id: str | None) -> None:
+    """Warp as many frames as the memo holds; the others are warped when they are asked for."""
+    progress = Progress(len(warped.boxes), node_id)
+    memo = warped.memo
+    assert isinstance(memo, HostMemo)
+    for start, stop in warped.spans():
+        evidence = warped.evidence(start, stop)
+        looks = warped.model.preview(warped.encoded, _first_frame(evidence))[0]
+        progress.advance(stop - start, torch.cat(list(looks), 2))
+        if (start, stop) not in memo:
+            break
+
+
+def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor]:
+    """IMAGE and MASK of every frame and reference."""
+    images, masks = [], []
+    for start, stop in warped.spans():
+        evidence = warped.evidence(start, stop)
+        looks = warped.model.preview(warped.encoded, evidence)
+        size = (looks.shape[-2], looks.shape[-1])
+        confidence = torch.nn.functional.interpolate(evidence.confidence.flatten(0, 1), size, mode="bilinear")
+        images.append(convert.to_host(looks.flatten(0, 1)))
+        masks.append(convert.mask_to_host(confidence))
+    return torch.cat(images), torch.cat(masks)
+
+
+def _of_middle(pictures: Tensor, warped: WarpedReferences) -> Tensor:
+    """The pictures of one frame: the node's own preview."""
+    count = len(warped.references.images)
+    start = len(pictures) // count // 2 * count
+    return pictures[start : start + count]
+
+
+def _first_frame(evidence: Evidence) -> Evidence:
+    given = {name: field[:1] for name, field in evidence._asdict().items() if field is not None}
+    return evidence._replace(**given)

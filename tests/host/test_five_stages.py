@@ -1,0 +1,214 @@
+"""The whole graph in the real host, on the samples: pictures, progress, caching, errors, cancelling."""
+
+from __future__ import annotations
+
+import graphs
+import numpy as np
+import pytest
+from graphs import five_stages, node, pictures, psnr, show
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def first_run(host):
+    host.client.free()
+    run = host.client.run(five_stages("confidence"), timeout=180)
+    assert run.status == "success", run.error
+    return run
+
+
+def test_pack_loads_without_a_warning(host):
+    assert host.import_failures() == []
+    lines = [line for line in host.log().splitlines() if "reenact" in line.lower()]
+    assert not [line for line in lines if "warn" in line.lower() or "error" in line.lower()], lines
+
+
+def test_same_person_is_rebuilt(host, first_run):
+    results, truth = pictures(host, first_run, "8"), pictures(host, first_run, "9")
+    assert len(results) == len(truth) == 8
+    assert all(result.shape == (350, 350, 3) for result in results)
+    values = [psnr(result, frame) for result, frame in zip(results, truth)]
+    assert min(values) > 18, values
+    assert max(psnr(results[0], other) for other in results[1:]) < 60, "the frames differ"
+
+
+def test_every_stage_reports_progress_and_a_preview(first_run):
+    for number, frames in (("4", 8), ("5", 8), ("6", 8), ("7", 8)):
+        values = [value for where, value, total in first_run.progress if where == number and total == frames]
+        assert values, number
+        assert values[-1] == frames
+    assert len(first_run.previews) >= 4
+
+
+def test_nodes_show_their_own_pictures(host, first_run):
+    assert len(pictures(host, first_run, "3")) == 4
+    (plot,) = pictures(host, first_run, "4")
+    assert plot.std() > 0.05
+    (shares,) = pictures(host, first_run, "6")
+    assert shares.shape == (350, 350, 3)
+    assert shares.std() > 0.03
+
+
+def test_another_strategy_runs_only_the_tail(host, first_run):
+    swapped = host.client.run(five_stages("nearest"), timeout=120)
+    assert swapped.status == "success", swapped.error
+    assert set(swapped.executed) <= {"6", "7", "8"}
+    assert {"6", "7"} <= set(swapped.executed)
+    assert swapped.seconds <= first_run.seconds / 3, (swapped.seconds, first_run.seconds)
+    before, after = pictures(host, first_run, "8"), pictures(host, swapped, "8")
+    assert np.abs(before[3] - after[3]).max() > 0.02
+
+
+def test_a_parameter_of_the_strategy_changes_the_result(host, first_run):
+    changed = host.client.run(five_stages("confidence", temperature=4.0), timeout=120)
+    assert set(changed.executed) <= {"6", "7", "8"}
+    before, after = pictures(host, first_run, "8"), pictures(host, changed, "8")
+    assert np.abs(before[3] - after[3]).max() > 0.02
+
+
+def test_the_same_graph_gives_the_same_pixels(host, first_run):
+    host.client.free()
+    again = host.client.run(five_stages("confidence"), timeout=180)
+    assert {"3", "4", "5", "6", "7"} <= set(again.executed)
+    for one, two in zip(pictures(host, first_run, "8"), pictures(host, again, "8")):
+        assert np.array_equal(one, two)
+
+
+def test_cancel_is_heard_within_a_second(host):
+    import time
+
+    pressed: list[float] = []
+
+    def stop(kind: str, data: dict) -> None:
+        if kind == "progress" and data["node"] == "5" and not pressed:
+            pressed.append(time.monotonic())
+            host.client.interrupt()
+
+    prompt = five_stages(frames=30)
+    prompt["5"]["inputs"]["size"] = 0
+    run = host.client.run(prompt, timeout=180, on_message=stop)
+    assert run.status == "interrupted"
+    assert time.monotonic() - pressed[0] < 1.5, "a second, and some time for messages"
+
+
+def test_two_prompts_queue_up(host):
+    one, two = five_stages("mean", frames=2), five_stages("nearest", frames=2)
+    first = host.client.submit(one)
+    run = host.client.run(two, timeout=180)
+    assert run.status == "success", run.error
+    assert host.client.history(first)["status"]["status_str"] == "success"
+
+
+def failing(host, prompt: graphs.Prompt) -> tuple[str, str]:
+    """The node that failed, and its message."""
+    run = host.client.run(prompt, timeout=120)
+    assert run.status == "error", run.status
+    return run.error["node_id"], run.error["exception_message"]
+
+
+def blank(prompt: graphs.Prompt, number: str, batch: int = 2) -> None:
+    prompt[number] = node("EmptyImage", width=128, height=128, batch_size=batch, color=0)
+
+
+def test_references_without_a_face(host):
+    prompt = five_stages()
+    blank(prompt, "20")
+    prompt["3"]["inputs"]["images.image0"] = ["20", 0]
+    number, message = failing(host, prompt)
+    assert number == "3"
+    assert "No face was found in any of the 2 reference image(s)" in message
+
+
+def test_driving_without_a_face(host):
+    prompt = five_stages()
+    blank(prompt, "11")
+    number, message = failing(host, prompt)
+    assert number == "4"
+    assert "No face was found in any of the 2 driving frames" in message
+
+
+def test_missing_sources_are_named(host):
+    prompt = five_stages()
+    del prompt["3"]["inputs"]["images.image0"]
+    number, message = failing(host, prompt)
+    assert number == "3"
+    assert "image0" in message
+    prompt = five_stages()
+    del prompt["4"]["inputs"]["images"]
+    number, message = failing(host, prompt)
+    assert number == "4"
+    assert "`video`" in message
+
+
+def test_two_sources_of_motion_are_refused(host):
+    prompt = five_stages()
+    prompt["4"]["inputs"]["video"] = ["1", 1]
+    number, message = failing(host, prompt)
+    assert number == "4"
+    assert "video and images" in message
+
+
+def test_one_frame_and_one_reference(host):
+    prompt = five_stages(frames=1)
+    prompt["12"] = node("ImageFromBatch", image=["1", 0], batch_index=2, length=1)
+    prompt["3"]["inputs"]["images.image0"] = ["12", 0]
+    run = host.client.run(prompt, timeout=120)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "8")) == 1
+
+
+def test_references_of_several_sizes_masks_chained_loaders_and_picked_frames(host):
+    """A list of pictures of different sizes, an empty 64 x 64 mask, a second loader, frames from the video."""
+    prompt = five_stages(frames=2)
+    prompt["20"] = node("ImageFromBatch", image=["1", 0], batch_index=0, length=1)
+    prompt["21"] = node("ImageScale", image=["1", 0], upscale_method="area", width=256, height=256, crop="disabled")
+    prompt["22"] = node("SolidMask", value=0.0, width=64, height=64)
+    prompt["3"]["inputs"] |= {"images.image0": ["20", 0], "images.image1": ["21", 0], "left_out": ["22", 0]}
+    prompt["3"]["inputs"] |= {"strengths": "1,1,0.5,1,0", "labels": "a, b"}
+    prompt["30"] = node(
+        "ReenactLoadReferences",
+        references=["3", 0],
+        video=["1", 1],
+        pick=2,
+        strengths="2",
+        labels="",
+        show_landmarks=False,
+    )
+    prompt["31"] = show(["30", 1])
+    prompt["32"] = show(["30", 2])
+    prompt["5"]["inputs"]["references"] = ["30", 0]
+    run = host.client.run(prompt, timeout=180)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "31")) == 4 + 2, "the fifth has strength 0"
+    (chart,) = pictures(host, run, "32")
+    assert chart.std() > 0.05
+    assert len(pictures(host, run, "8")) == 2
+
+
+def test_a_list_of_pictures_is_one_set_of_references(host):
+    prompt = five_stages(frames=1)
+    prompt["20"] = node("RebatchImages", images=["1", 0], batch_size=1)
+    prompt["3"]["inputs"]["images.image0"] = ["20", 0]
+    run = host.client.run(prompt, timeout=120)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "3")) == 4
+    assert run.executed.count("5") == 1
+
+
+def test_pictures_with_alpha_use_what_is_opaque(host):
+    prompt = five_stages(frames=1)
+    prompt["20"] = node("SolidMask", value=0.0, width=350, height=350)
+    prompt["21"] = node("JoinImageWithAlpha", image=["1", 0], alpha=["20", 0])
+    prompt["3"]["inputs"]["images.image0"] = ["21", 0]
+    run = host.client.run(prompt, timeout=120)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "3")) >= 1
+
+
+def test_wrong_strengths_are_explained(host):
+    prompt = five_stages(frames=1)
+    prompt["3"]["inputs"]["strengths"] = "1, many"
+    assert "numbers separated by commas" in failing(host, prompt)[1]
+    prompt["3"]["inputs"]["strengths"] = "1, 2"
+    assert "2 numbers for 4 pictures" in failing(host, prompt)[1]
