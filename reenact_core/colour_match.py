@@ -8,7 +8,6 @@ from torch import Tensor
 
 from . import geometry
 
-DEAD_ZONE = 0.03  # log gain below which a difference is shading, not exposure; above twice that it counts in full
 DARKEST, BRIGHTEST = 0.04, 0.98  # skin outside this range is noise or clipped and tells no gain
 LARGEST = 0.7  # log gain: about a factor of two; more would amplify noise
 
@@ -29,7 +28,8 @@ def colour_gains(images: Tensor, landmarks: Tensor, visibility: Tensor) -> Tenso
     for r in range(1, len(images)):
         both = telling[r] & telling[0]
         if int(both.sum()) >= 30:
-            gains[r] = (colours[0, :, both] / colours[r, :, both]).log().median(1).values
-    share = (gains.abs() / DEAD_ZONE - 1).clamp(0, 1)
-    gains = (gains * share).clamp(-LARGEST, LARGEST)
+            # What at least three quarters of the skin agree on is exposure; where they disagree it is shading.
+            low, high = (colours[0, :, both] / colours[r, :, both]).log().quantile(torch.tensor([0.25, 0.75]), dim=1)
+            gains[r] = low.clamp_min(0) + high.clamp_max(0)
+    gains = gains.clamp(-LARGEST, LARGEST)
     return gains.exp()
