@@ -1,0 +1,87 @@
+"""What is saved comes back; what is not ours is refused in plain words."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reenact_core.errors import ReenactError
+from reenact_core.storage import VERSION, load_motion, load_references, save_motion, save_references
+
+from .faces import moving, posed_faces, still, texture, turned
+
+
+@pytest.fixture
+def motion():
+    faces = posed_faces([turned(yaw) for yaw in (-10, 0, 10)])
+    found = torch.tensor([True, False, True])
+    given = moving(faces._replace(found=found), (120, 200))._replace(frame_rate=Fraction(30000, 1001))
+    return given._replace(code=torch.rand(3, 5), neutral_code=torch.rand(1, 5))
+
+
+@pytest.fixture
+def references():
+    images = [texture(40, 60), texture(80, 30, 1)]
+    masks = [torch.ones(1, 40, 60), torch.rand(1, 80, 30)]
+    given = still(images, posed_faces([turned(0), turned(20)]), masks)
+    return given._replace(strengths=torch.tensor([1.0, 0.25]), labels=("vorn", "links, müde"))
+
+
+def test_motion_comes_back_exactly(tmp_path, motion):
+    path = tmp_path / "new" / "a.safetensors"
+    save_motion(motion, path)
+    back = load_motion(path)
+    assert (back.canvas, back.frame_rate) == (motion.canvas, motion.frame_rate)
+    for name in motion.faces._fields:
+        assert torch.equal(getattr(back.faces, name), getattr(motion.faces, name)), name
+        assert torch.equal(getattr(back.neutral, name), getattr(motion.neutral, name)), name
+    assert torch.equal(back.code, motion.code)
+    assert torch.equal(back.neutral_code, motion.neutral_code)
+    assert list(path.parent.iterdir()) == [path], "nothing else is left"
+
+
+def test_motion_without_a_code(tmp_path, motion):
+    save_motion(motion._replace(code=None, neutral_code=None), tmp_path / "a")
+    assert load_motion(tmp_path / "a").code is None
+
+
+def test_references_come_back_with_eight_bits(tmp_path, references):
+    save_references(references, tmp_path / "r")
+    back = load_references(tmp_path / "r")
+    assert back.labels == references.labels
+    assert torch.equal(back.strengths, references.strengths)
+    for name in ("images", "masks"):
+        for one, two in zip(getattr(back, name), getattr(references, name)):
+            assert one.shape == two.shape
+            assert (one - two).abs().max() <= 0.5 / 255 + 1e-6
+    save_references(back, tmp_path / "again")
+    assert all(torch.equal(*pair) for pair in zip(load_references(tmp_path / "again").images, back.images))
+
+
+def test_wrong_kinds_versions_and_files_are_named(tmp_path, motion, references):
+    save_motion(motion, tmp_path / "m")
+    with pytest.raises(ReenactError, match="holds reenact motion, but reenact references was expected"):
+        load_references(tmp_path / "m")
+    (tmp_path / "text").write_text("no tensors")
+    for name in ("text", "absent"):
+        with pytest.raises(ReenactError, match="can't be read"):
+            load_motion(tmp_path / name)
+    tensors = load_file(tmp_path / "m")
+    facts = json.dumps({"canvas": [1, 1], "frame_rate": "25"})
+    save_file(tensors, tmp_path / "n", {"kind": "reenact motion", "version": str(VERSION + 1), "facts": facts})
+    with pytest.raises(ReenactError, match="Update Reenact"):
+        load_motion(tmp_path / "n")
+    del tensors["neutral.score"]
+    save_file(tensors, tmp_path / "n", {"kind": "reenact motion", "version": str(VERSION), "facts": facts})
+    with pytest.raises(ReenactError, match="incomplete"):
+        load_motion(tmp_path / "n")
+
+
+def test_places_that_cannot_be_written(tmp_path, motion):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReenactError, match="can't be written"):
+        save_motion(motion, tmp_path / "file" / "a")
