@@ -36,6 +36,8 @@ def euler_degrees(rotation: Tensor) -> Tensor:
     yaw = torch.atan2(forward[:, 0], -forward[:, 2])
     pitch = torch.asin(forward[:, 1].clamp(-1, 1))
     roll = torch.atan2(rotation[:, 1, 0], rotation[:, 0, 0].abs().clamp_min(1e-6))
+    upside_down = rotation[:, 1, 1] < 0  # the sign of [0,0] would say so too, but flips at profile views
+    roll = torch.where(upside_down, torch.copysign(torch.full_like(roll, torch.pi), roll) - roll, roll)
     return torch.rad2deg(torch.stack([yaw, pitch, roll], 1))
 
 

@@ -14,7 +14,18 @@ from .faces import posed_faces, shared, turned
 
 @pytest.mark.parametrize(
     ("yaw", "pitch", "roll"),
-    [(30, 0, 0), (-50, 0, 0), (0, 25, 0), (0, -20, 0), (0, 0, 40), (0, 0, -15), (70, 0, 0), (40, -10, 0)],
+    [
+        (30, 0, 0),
+        (-50, 0, 0),
+        (0, 25, 0),
+        (0, -20, 0),
+        (0, 0, 40),
+        (0, 0, -15),
+        (70, 0, 0),
+        (40, -10, 0),
+        (0, 0, 120),
+        (0, 0, -150),
+    ],
 )
 def test_angles_of_constructed_rotations(yaw, pitch, roll):
     angles = euler_degrees(turned(yaw, pitch, roll)[None])[0]
@@ -64,10 +75,17 @@ def test_signs_on_real_photos(tracker):
     assert abs(angles[0, 2] + angles[1, 2]) < 4
 
 
+def test_an_upside_down_head_is_far_from_an_upright_one():
+    upright, upside_down = (posed_faces([turned(0, 0, roll)]) for roll in (0, 179))
+    assert pose_distance(upright, upside_down)[0, 0] > 10
+
+
 def test_roll_of_a_turned_photo(person, tracker):
     upright = euler_degrees(tracker.track_images([person[0]]).rotation)[0]
     quarter = euler_degrees(tracker.track_images([person[0].rot90(-1, (1, 2))]).rotation)[0]  # clockwise
+    half = euler_degrees(tracker.track_images([person[0].rot90(2, (1, 2))]).rotation)[0]
     assert 80 < quarter[2] - upright[2] < 100
+    assert abs(half[2]) > 165
 
 
 def test_distance_is_zero_for_the_same_and_grows_with_the_turn():
