@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from reenact_core import geometry
+from reenact_core.images import read_image
 from reenact_core.motion_models import mesh_flows
 from reenact_core.motion_models.face_mesh import visible_vertices
 from reenact_core.motion_models.mesh_flows import BACKGROUND, HEAD, MESH, MESH_POINTS, TORSO
 
-from ..faces import posed_faces, turned
+from ..faces import posed_faces, shared, turned
 
 GRID = 64
 BOX = torch.tensor([[28.0, 18.0, 200.0]])
@@ -182,3 +183,17 @@ def test_the_far_cheek_of_a_turned_head_is_hidden(yaw, hidden, seen):
     assert facing[4] > 0.2  # the nose tip is always seen
     frontal = visible_vertices(posed_faces([turned(0)]).landmarks)[0]
     assert (frontal > 0).float().mean() > 0.85
+
+
+def test_the_far_cheek_is_hidden_on_a_real_photo(tracker):
+    """Photo 2 shows a woman turned 34 degrees to the image's right, so the cheek at the image's right is far."""
+    image = read_image(shared("photos/emotions_a") / "2.jpg")
+    image = torch.nn.functional.interpolate(image[None], scale_factor=0.4, mode="area")[0]
+    faces = tracker.track_images([image, image.flip(-1)])
+    facing = visible_vertices(faces.landmarks)
+    near, far = (234, 227, 116), (454, 447, 345)  # three points of each cheek's outer edge
+    assert facing[0, list(near)].min() > 0.3
+    assert facing[0, list(far)].max() < 0.2
+    assert facing[1, list(far)].min() > 0.3  # in the mirror image they change roles
+    assert facing[1, list(near)].max() < 0.2
+    assert ((facing[0] > 0).float().mean() - (facing[1] > 0).float().mean()).abs() < 0.08
