@@ -75,7 +75,9 @@ def make_bad_references(folder: Path) -> dict[str, Path]:
     (folder / "nothing.png").write_bytes(b"")
     whole = folder / "landscape.png"
     (folder / "cut.png").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    return {name: folder / name for name in ("empty", "text.png", "landscape.png", "one.png", "nothing.png", "cut.png")}
+    Image.fromarray(np.full((200, 200), np.nan, np.float32)).save(folder / "nan.tif")
+    names = ("empty", "text.png", "landscape.png", "one.png", "nothing.png", "cut.png", "nan.tif")
+    return {name: folder / name for name in names}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,7 @@ def make_bad_references(folder: Path) -> dict[str, Path]:
         ("one.png", "No face"),
         ("nothing.png", "empty"),
         ("cut.png", "cut"),
+        ("nan.tif", "NaN"),
         ("absent.png", "does not exist"),
     ],
 )
