@@ -25,9 +25,9 @@ log = logging.getLogger("samples")
 
 PERSON = "video_ltx2_3_id_lora-1.webp"
 REFERENCE_FRAMES = {
-    "1_smile_turned_left": 5,
+    "1_pursed_lips": 12,
     "2_open_mouth": 9,
-    "3_pursed_turned_right": 12,
+    "3_smile_turned_left": 5,
     "4_parted_lips": 14,
 }
 DRIVING_START = 15  # the camera has come to rest; 30 frames, 2 s
