@@ -11,6 +11,9 @@ from .fuse_references import FuseReferences
 from .load_model import LoadModel
 from .load_references import LoadReferences
 from .sample import Sample
+from .stored_motion import LoadMotion, SaveMotion
+from .stored_references import LoadSavedReferences, SaveReferences
+from .video import ReenactVideo
 from .warp_per_reference import WarpPerReference
 
 
@@ -18,7 +21,20 @@ class ReenactExtension(ComfyExtension):
     """What the host asks for the nodes of this pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [Sample, LoadModel, LoadReferences, EncodeMotion, WarpPerReference, FuseReferences, Decode]
+        return [
+            Sample,
+            LoadModel,
+            LoadReferences,
+            EncodeMotion,
+            WarpPerReference,
+            FuseReferences,
+            Decode,
+            ReenactVideo,
+            SaveMotion,
+            LoadMotion,
+            SaveReferences,
+            LoadSavedReferences,
+        ]
 
 
 async def comfy_entrypoint() -> ReenactExtension:

@@ -48,6 +48,7 @@ class Clip(NamedTuple):
     frame_rate: Fraction  # frames per second
     frame_count: int | None  # None where it is not known beforehand
     audio: Callable[[], Audio | None]  # the sound of these frames, in step with the first
+    source: Path | None = None  # the file, where the clip is all of it; only while the clip is open
 
 
 def frame_rate_of(number: float) -> Fraction:
@@ -131,6 +132,7 @@ def _streamed(path: Path, reader: VideoReader, window: tuple[float, float]) -> C
         frame_rate=info.frame_rate,
         frame_count=count,
         audio=lambda: read_audio(path, begin, length),
+        source=path if window == (0.0, 0.0) else None,
     )
 
 

@@ -6,6 +6,7 @@ for the end of its chunk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -69,22 +70,35 @@ class Parked(NamedTuple):
 
 def park(value: Any) -> Any:
     """`value` with every tensor in nested tuples as Parked, so that the host's cache holds no device memory."""
-    if isinstance(value, Tensor):
-        return Parked(value.cpu(), value.device.type != "cpu")
-    if isinstance(value, tuple):
-        parts = [park(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return value
+    return mapped(lambda tensor: Parked(tensor.cpu(), tensor.device.type != "cpu"), value)
 
 
 def unpark(value: Any, device: torch.device) -> Any:
     """What was parked, back where it was, `device` being the model's."""
     if isinstance(value, Parked):
         return value.tensor.to(device) if value.returns else value.tensor
-    if isinstance(value, tuple):
-        parts = [unpark(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return value
+    return _over_tuples(lambda part: unpark(part, device), value)
+
+
+def mapped(change: Callable[[Tensor], Any], value: Any) -> Any:
+    """`value` with every tensor in nested tuples changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return _over_tuples(lambda part: mapped(change, part), value)
+
+
+def total_bytes(value: Any) -> int:
+    """Memory of all tensors in nested tuples."""
+    sizes: list[int] = []
+    mapped(lambda tensor: sizes.append(tensor.nbytes), value)
+    return sum(sizes)
+
+
+def _over_tuples(change: Callable[[Any], Any], value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    parts = [change(part) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
 
 
 MotionNetwork = Network[MotionModel]

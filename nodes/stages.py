@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..reenact_core.fusing import FusedChunk
 from ..reenact_core.types import Evidence
 from ..reenact_core.warping import Memo, WarpedReferences
-from .networks import MotionNetwork, park, unpark
+from .networks import MotionNetwork, mapped, park, total_bytes, unpark
 
 MEMO_SHARE, MEMO_MOST = 0.25, 8 << 30  # of the free main memory; bytes
 CHUNK_ON_CPU, CHUNK = 2, 8  # frames; Cancel is heard between chunks at the latest
@@ -50,7 +50,7 @@ class HostMemo(Memo):
         return None if kept is None else unpark(kept, management.get_torch_device())
 
     def put(self, key: tuple[int, int], evidence: Evidence) -> None:
-        size = sum(field.nbytes for field in evidence if field is not None)
+        size = total_bytes(evidence)
         if key not in self._kept and size <= self._left:
             self._left -= size
             self._kept[key] = park(evidence)
@@ -95,7 +95,7 @@ class FusedEarlier(NamedTuple):
         """The frames in order, on the model's device."""
         device = self.warped.model.device
         for part in self.parts:
-            yield part._replace(features=part.features.to(device))
+            yield mapped(lambda tensor: tensor.to(device), part)
 
 
 def light(chunk: FusedChunk) -> FusedChunk:
@@ -105,6 +105,4 @@ def light(chunk: FusedChunk) -> FusedChunk:
     if share.shape[-2:] != (1, 1):
         share = F.adaptive_avg_pool2d(share.flatten(0, 1), size).unflatten(0, share.shape[:2])
     device = management.intermediate_device()
-    return chunk._replace(
-        features=chunk.features.to(device), weights=share.to(device), confidence=chunk.confidence.to(device)
-    )
+    return mapped(lambda tensor: tensor.to(device), chunk._replace(weights=share))

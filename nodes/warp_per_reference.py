@@ -12,7 +12,7 @@ from ..reenact_core.warping import WarpedReferences, warp_per_reference
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
-from .networks import MotionNetwork
+from .networks import MotionNetwork, mapped
 from .progress import Progress
 from .stages import HostMemo, HostWarped, chunk_size
 
@@ -127,5 +127,4 @@ def _of_middle(pictures: Tensor, warped: WarpedReferences) -> Tensor:
 
 
 def _first_frame(evidence: Evidence) -> Evidence:
-    given = {name: field[:1] for name, field in evidence._asdict().items() if field is not None}
-    return evidence._replace(**given)
+    return mapped(lambda field: field[:1], evidence)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from .errors import ReenactError
@@ -102,9 +102,12 @@ def _write(path: Path, kind: str, tensors: dict[str, Tensor], facts: dict[str, A
     metadata = {"kind": kind, "version": str(VERSION), "facts": json.dumps(facts)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+        # Written by ourselves: `save_file` lets nobody but the user read what it makes.
+        partial.write_bytes(
+            save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+        )
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         if partial.exists():
             partial.unlink()
         raise ReenactError(f"{path}: can't be written ({error}). Choose another place, or make room.") from error

@@ -1,0 +1,163 @@
+"""All five stages in one, from video to video, for clips of any length: frames are never all in memory."""
+
+from __future__ import annotations
+
+import uuid
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import Input, InputImpl, io
+from torch import Tensor
+
+from ..reenact_core.decoding import decode
+from ..reenact_core.fusing import fuse_references
+from ..reenact_core.retargeting import Transfer
+from ..reenact_core.types import References
+from ..reenact_core.video import VideoWriter
+from ..reenact_core.warping import warp_per_reference
+from . import sockets
+from .clips import Audio, Clip, open_clip
+from .encode_motion import track
+from .features import schema
+from .folders import CATEGORY
+from .networks import MotionNetwork
+from .progress import Progress
+from .stages import chunk_size
+from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
+
+FORMATS = ("mp4", "webm")
+
+
+class ReenactVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="ReenactVideo",
+            display_name="Reenact Video",
+            category=CATEGORY,
+            description="Makes the person of the references follow a video of any length. The frames are streamed, the "
+            "sound is kept. The same as the five stages in a row, without their previews.",
+            search_aliases=["face reenactment", "portrait animation", "long video", "talking head", "puppet"],
+            inputs=[
+                sockets.Model.Input("model", tooltip="The motion model."),
+                sockets.References.Input("references", tooltip="The person to be moved."),
+                io.Video.Input("video", tooltip="The driving video."),
+                io.Combo.Input(
+                    "transfer",
+                    options=[Transfer.RELATIVE.value, Transfer.ABSOLUTE.value],
+                    default=Transfer.RELATIVE.value,
+                    tooltip="relative: the change since the neutral frame, applied to the first reference, on its "
+                    "canvas; for another person's motion. absolute: the head goes where the driving head is, on the "
+                    "driving canvas; for the same person.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=0,
+                    min=0,
+                    max=2048,
+                    step=64,
+                    tooltip="Working pixels per side of the box around the head; smaller is faster and softer. "
+                    "0 works at the head's own resolution.",
+                ),
+                io.Int.Input(
+                    "face_index",
+                    default=0,
+                    min=0,
+                    max=15,
+                    tooltip="Which driving face to follow where there are several: 0 is the largest, 1 the next.",
+                ),
+                io.Boolean.Input(
+                    "smooth", default=True, tooltip="Remove the tracker's jitter and bridge frames without a face."
+                ),
+                io.Int.Input(
+                    "neutral_frame",
+                    default=-1,
+                    min=-1,
+                    max=1_000_000,
+                    tooltip="The frame in which the driving face is at rest; relative motion counts from it. "
+                    "-1 finds one by itself.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.08,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft rim with which the painted square is laid into the picture, as a share "
+                    "of its side.",
+                ),
+                io.Combo.Input(
+                    "format",
+                    options=list(FORMATS),
+                    default="mp4",
+                    tooltip="mp4 holds H.264 and AAC, webm VP9 and Opus.",
+                ),
+                *strategy_inputs(),
+            ],
+            outputs=[io.Video.Output("video_out", display_name="video", tooltip="The result, with the driving sound.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, model: MotionNetwork, references: References, video: Input.Video, **arguments: Any
+    ) -> io.NodeOutput:
+        network = model.ready()
+        strategy, smoothing = chosen_strategy(arguments, network), chosen_smoothing(arguments)
+        neutral = None if arguments["neutral_frame"] < 0 else arguments["neutral_frame"]
+        size = max(arguments["size"], 64) if arguments["size"] else None
+        path = _new_file(arguments["format"])
+        with open_clip(video) as clip:
+            motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
+            network = model.ready()
+            transfer = Transfer(arguments["transfer"])
+            warped = warp_per_reference(references, motion, network, transfer, size, chunk=chunk_size())
+            progress = Progress(len(warped.boxes), cls.hidden.unique_id)
+            with (
+                _sound_file(clip, path) as sound,
+                VideoWriter(path, motion.frame_rate, warped.motion.canvas, sound) as writer,
+            ):
+                for chunk in decode(fuse_references(warped, strategy, smoothing), arguments["feather"]):
+                    writer.write(chunk.images.cpu())
+                    progress.advance(chunk.stop - chunk.start, chunk.images[0])
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+
+
+def _new_file(kind: str) -> Path:
+    """A name in the host's temporary folder, which it empties when it starts."""
+    folder = Path(folder_paths.get_temp_directory())
+    return folder / f"reenact_{uuid.uuid4().hex[:12]}.{kind}"
+
+
+@contextmanager
+def _sound_file(clip: Clip, beside: Path) -> Iterator[Path | None]:
+    """A file with the clip's sound: the one it comes from, else a temporary one; None where it is silent."""
+    if clip.source is not None:
+        yield clip.source
+        return
+    audio = clip.audio()
+    if audio is None:
+        yield None
+        return
+    path = beside.with_suffix(".wav")
+    try:
+        _write_wave(path, audio)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_wave(path: Path, audio: Audio) -> None:
+    """The first sound of the batch with 16 bits."""
+    sound: Tensor = audio["waveform"][0]  # [C,S]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(sound))
+        file.setsampwidth(2)
+        file.setframerate(audio["sample_rate"])
+        for piece in sound.cpu().float().clamp(-1, 1).split(1 << 20, 1):
+            file.writeframes((piece * 32767).round().short().T.contiguous().numpy().tobytes())
