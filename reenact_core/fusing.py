@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import geometry
 from .errors import ReenactError
-from .fusion.base import FusionStrategy, apply_prior
+from .fusion.base import FusionStrategy, apply_prior, match_size, weighted_sum
 from .warping import WarpedReferences
 
 
@@ -38,6 +38,7 @@ class FusedChunk(NamedTuple):
     features: Tensor  # [T,C,H,W]
     weights: Tensor  # [T,R,B,y,x] after prior and smoothing
     confidence: Tensor  # [T,1,h,w] 0..1, the weighted confidence
+    levels: tuple[Tensor, ...] | None = None  # further features [T,C,H,W], where the model has them
 
 
 class FusedFrames(NamedTuple):
@@ -61,12 +62,13 @@ class FusedFrames(NamedTuple):
             previous = weights[-1]
             features = self.strategy.fuse(evidence, weights)
             share = weights.mean(2, keepdim=True)
+            levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
             if share.shape[-2:] != (1, 1):
                 height, width = evidence.confidence.shape[-2:]
                 share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
                 share = share.unflatten(0, weights.shape[:2])
             confidence = (evidence.confidence * share).sum(1)
-            yield FusedChunk(start, stop, features, weights, confidence)
+            yield FusedChunk(start, stop, features, weights, confidence, levels)
 
     def _smooth(self, weights: Tensor, previous: Tensor | None, boxes: Tensor) -> Tensor:
         """Recursive average over frames; the previous weights follow the box when it moves."""
@@ -79,6 +81,11 @@ class FusedFrames(NamedTuple):
                 previous = memory * _follow(previous, boxes[t], boxes[t + 1]) + (1 - memory) * weights[t]
             smoothed.append(previous)
         return torch.stack(smoothed)
+
+
+def fuse_level(level: Tensor, share: Tensor) -> Tensor:
+    """Features [T,R,C,H,W] of another size, summed with the weights [T,R,1,y,x] of the main ones: [T,C,H,W]."""
+    return weighted_sum(level, match_size(share, level))
 
 
 def _follow(weights: Tensor, old: Tensor, new: Tensor) -> Tensor:

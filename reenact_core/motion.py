@@ -40,7 +40,8 @@ def encode_motion(
     if face_index is not None and face_index < 0:
         raise ReenactError(f"The driving face is {face_index}, but must be 0 (the largest) or more.")
     canvas: list[tuple[int, int]] = []
-    codes: list[Tensor] = []
+    codes: list[Tensor | None] = []  # by chunk; None before the first face
+    box: Tensor | None = None
     recent: list[Tensor] = []
 
     def watched() -> Iterable[Tensor]:
@@ -52,9 +53,9 @@ def encode_motion(
     parts: list[Faces] = []
     for faces in tracker.track_video(watched(), face_index=face_index):
         parts.append(faces.cpu())
-        code = model.encode_driving(recent[0], parts[-1]) if model is not None else None
-        if code is not None:
-            codes.append(code)
+        if model is not None and box is None and parts[-1].found.any():
+            box = model.driving_box(parts[-1])
+        codes.append(None if model is None or box is None else model.encode_driving(recent[0], box))
     if not parts:
         raise VideoError("The driving video has no frames. Give a video or folder with at least one frame.")
     faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))
@@ -63,7 +64,8 @@ def encode_motion(
             f"None of the {len(faces.found)} driving frames shows {face_index + 1} faces, so face {face_index} cannot "
             "be followed. Choose a smaller number; 0 is the largest face."
         )
-    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, torch.cat(codes) if codes else None)
+    code = None if box is None else _join_codes(codes, parts)
+    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, code, box)
 
 
 def motion_of_faces(
@@ -73,11 +75,13 @@ def motion_of_faces(
     neutral: int | None = None,
     smooth: bool = True,
     code: Tensor | None = None,
+    code_box: Tensor | None = None,
 ) -> DrivingMotion:
     """Driving motion of faces that are tracked already, axis T, in pixels of `canvas` (H, W).
 
     Args:
-        neutral, smooth: as for `encode_motion`. code: [T,D] the motion model's own, where it has one.
+        neutral, smooth: as for `encode_motion`. code: [T,D] the motion model's own, where it has one, and code_box:
+            [3] the square of the frames it was read from. Frames without a face repeat the nearest one's code.
     Raises:
         FaceError: no frame has a face. ReenactError: `neutral` is out of range.
     """
@@ -88,21 +92,34 @@ def motion_of_faces(
         )
     if neutral is not None and not 0 <= neutral < len(faces.found):
         raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
-    faces = smooth_faces(faces, float(frame_rate)) if smooth else _hold_gaps(faces)
+    nearest = _nearest_found(faces.found)
+    if smooth:
+        faces = smooth_faces(faces, float(frame_rate))
+    else:
+        faces = faces.at(nearest)._replace(score=faces.score, found=faces.found)
+    code = None if code is None else code[nearest]
     resting = most_neutral(faces) if neutral is None else neutral
     return DrivingMotion(
         faces=faces,
         canvas=canvas,
         frame_rate=frame_rate,
         neutral=faces.at([resting]),
+        floating=neutral is None,
         code=code,
         neutral_code=None if code is None else code[[resting]],
+        code_box=code_box,
     )
 
 
-def _hold_gaps(faces: Faces) -> Faces:
-    """Frames without a face take geometry and expression of the nearest frame with one."""
-    found = faces.found.nonzero()[:, 0]
-    frames = torch.arange(len(faces.found), device=found.device)
-    nearest = found[(frames[:, None] - found).abs().argmin(1)]
-    return faces.at(nearest)._replace(score=faces.score, found=faces.found)
+def _nearest_found(found: Tensor) -> Tensor:
+    """For each frame [T] the number of the nearest one with a face; `found` [T] is not False everywhere."""
+    numbers = found.nonzero()[:, 0]
+    frames = torch.arange(len(found), device=found.device)
+    return numbers[(frames[:, None] - numbers).abs().argmin(1)]
+
+
+def _join_codes(codes: list[Tensor | None], parts: list[Faces]) -> Tensor:
+    """The codes of all chunks [T,D]; zeros for those before the first face."""
+    width = next(code.shape[1] for code in codes if code is not None)
+    zeros = (torch.zeros(len(part.found), width) for part in parts)
+    return torch.cat([empty if code is None else code for code, empty in zip(codes, zeros)])

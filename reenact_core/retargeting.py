@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+import torch
 
 from . import geometry
 from .motion_models.mesh_flows import RIGID
-from .types import DrivingMotion, Faces, References
+from .pose import pose_distance
+from .types import DrivingMotion, Faces, References, Transfer
 
-
-class Transfer(Enum):
-    """How driving motion is applied."""
-
-    ABSOLUTE = "absolute"  # the head goes exactly where the driving head is; the canvas is the driving one
-    RELATIVE = "relative"  # the change since the neutral frame is applied to the first reference, on its canvas
+__all__ = ["Transfer", "retarget"]
 
 
 def retarget(motion: DrivingMotion, references: References, transfer: Transfer) -> DrivingMotion:
@@ -23,9 +19,13 @@ def retarget(motion: DrivingMotion, references: References, transfer: Transfer) 
     a similarity M_t takes n's rigid points to t's; what it leaves over, M_t^-1(t) - n, is the expression. Turned and
     scaled from n's head to r's it is added to r's own landmarks; then r's head is turned and scaled like M_t and
     shifted by M_t's shift of the head centre times the ratio of face sizes. With t = n the result is r itself.
+    Unless the user chose n, it is the frame most like r in pose and expression, so that as little as possible has to be
+    added to r.
     """
     if transfer is Transfer.ABSOLUTE:
         return motion
+    if motion.floating:
+        motion = _anchor(motion, references)
     driving, neutral, own = motion.faces, motion.neutral, references.faces.at([0])
     rigid = list(RIGID)
     moves = geometry.fit_similarity(
@@ -50,4 +50,13 @@ def retarget(motion: DrivingMotion, references: References, transfer: Transfer) 
         found=driving.found,
     )
     image = references.images[0]
-    return motion._replace(faces=faces, canvas=(image.shape[-2], image.shape[-1]), neutral=own)
+    canvas = (image.shape[-2], image.shape[-1])
+    return motion._replace(faces=faces, canvas=canvas, neutral=own, transfer=transfer)
+
+
+def _anchor(motion: DrivingMotion, references: References) -> DrivingMotion:
+    """The motion with the frame most like the first reference as its neutral one."""
+    distance = pose_distance(motion.faces, references.faces.at([0]))[:, 0]
+    best = int(distance.masked_fill(~motion.faces.found, torch.inf).argmin())
+    code = None if motion.code is None else motion.code[[best]]
+    return motion._replace(neutral=motion.faces.at([best]), neutral_code=code)

@@ -7,10 +7,18 @@ height and width. Coordinates follow the Convention block of `geometry`.
 
 from __future__ import annotations
 
+from enum import Enum
 from fractions import Fraction
 from typing import NamedTuple
 
 from torch import Tensor
+
+
+class Transfer(Enum):
+    """How driving motion is applied."""
+
+    ABSOLUTE = "absolute"  # the head goes exactly where the driving head is; the canvas is the driving one
+    RELATIVE = "relative"  # the change since the neutral frame is applied to the first reference, on its canvas
 
 
 class Faces(NamedTuple):
@@ -47,9 +55,12 @@ class DrivingMotion(NamedTuple):
     faces: Faces  # axis T, in pixels of `canvas`
     canvas: tuple[int, int]  # (H, W) of the frames the faces live in
     frame_rate: Fraction  # frames per second
-    neutral: Faces  # axis 1, the frame that counts as "no expression, resting pose"
+    neutral: Faces  # axis 1, the frame from which relative motion is counted
     code: Tensor | None = None  # [T,D] the motion model's own code of each frame, where it has one
     neutral_code: Tensor | None = None  # [1,D] the same for the neutral frame
+    code_box: Tensor | None = None  # [3] long, left top side of the square in the driving frames that was encoded
+    floating: bool = False  # True: nobody asked for this neutral frame; relative transfer may choose a better one
+    transfer: Transfer = Transfer.ABSOLUTE  # RELATIVE once the faces are this person's, on the first reference
 
     def at(self, index: slice) -> DrivingMotion:
         """The frames of a slice of the T axis, as a new value."""
@@ -65,3 +76,11 @@ class Evidence(NamedTuple):
     distance: Tensor  # [T,R] >= 0, pose and expression distance between driving frame and reference
     prior: Tensor  # [T,R,1,h,w] >= 0, user strengths times warped masks; multiplies any strategy's weights
     scores: Tensor | None = None  # [T,R,B,h,w] the model's own fusion logits for B bands, where it has them
+    levels: tuple[Tensor, ...] | None = None  # further features [T,R,C,H,W], each of a size of its own; same weights
+    pictures: Tensor | None = None  # [T,R,3,y,x] in [0,1], for previews, where the features are no pictures
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all tensors."""
+        parts = [part for field in self for part in (field if isinstance(field, tuple) else (field,))]
+        return sum(part.nbytes for part in parts if part is not None)

@@ -37,10 +37,10 @@ class Memo:
 
     def put(self, key: tuple[int, int], evidence: Evidence) -> None:
         """Keep evidence; the oldest is dropped when the budget is exceeded. One over the budget is not kept."""
-        if _bytes(evidence) > self._budget:
+        if evidence.nbytes > self._budget:
             return
         self._chunks[key] = evidence
-        while sum(map(_bytes, self._chunks.values())) > self._budget:
+        while sum(kept.nbytes for kept in self._chunks.values()) > self._budget:
             self._chunks.popitem(last=False)
 
 
@@ -86,8 +86,7 @@ class WarpedReferences(NamedTuple):
             log.warning("Out of memory with %d frames at once: halving.", stop - start)
         middle = (start + stop) // 2
         first, second = self._compute(start, middle), self._compute(middle, stop)
-        given = {key: value for key, value in first._asdict().items() if value is not None}
-        return first._replace(**{key: torch.cat([value, getattr(second, key)]) for key, value in given.items()})
+        return Evidence(*(_join(one, other) for one, other in zip(first, second)))
 
 
 @torch.inference_mode()
@@ -104,14 +103,14 @@ def warp_per_reference(
 
     Args:
         size: working pixels per side of the box around the head, at most the box's own side; None = the box's side,
-            so that one working pixel is one canvas pixel.
+            so that one working pixel is one canvas pixel. Models of one fixed size ignore it.
         memo_bytes: budget for keeping evidence between runs with different strategies.
         chunk: frames computed together; fewer take less memory and let the caller look up more often. None chooses.
     """
     own = retarget(motion, references, transfer)
     boxes = model.place(own)
     side = int(boxes[0, 2])
-    working = side if size is None else min(size, side)
+    working = model.working_size(side, size)
     encoded = model.encode_references(references, own, side, working)
     chunk = chunk or _frames_per_chunk(model, len(references.images), working)
     return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes), chunk)
@@ -121,8 +120,11 @@ def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:
     """How many frames to compute together."""
     if model.device.type != "cpu":
         return MOST_FRAMES
-    return min(MOST_FRAMES, max(1, CHUNK_BYTES // (12 * size**2 * count)))
+    return min(MOST_FRAMES, max(1, CHUNK_BYTES // (model.bytes_per_pair(size) * count)))
 
 
-def _bytes(evidence: Evidence) -> int:
-    return sum(field.nbytes for field in evidence if field is not None)
+def _join(first: Any, second: Any) -> Any:
+    """Fields of evidence of successive frames as one: tensors, tuples of them, or None."""
+    if isinstance(first, tuple):
+        return tuple(map(_join, first, second))
+    return None if first is None else torch.cat([first, second])

@@ -5,19 +5,36 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import fields
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import ReenactError
 from ..fusion import FusionStrategy, strategy_class, strategy_names
 from ..motion_models import MotionModel, load_model, model_names
+from ..motion_models.live_portrait_model import LivePortraitSettings
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """`--model`, `--device`."""
-    parser.add_argument("--model", default="face_mesh", help=f"one of: {', '.join(model_names())}")
+    """`--model`, `--device`, `--dtype`, and one flag per option of LivePortrait."""
+    parser.add_argument(
+        "--model",
+        default="face_mesh",
+        help=f"{', '.join(model_names())} (default), or the checkpoint of a public model: its file or folder, see "
+        "docs/models.md",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps ...")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="precision of a checkpoint's networks")
+    group = parser.add_argument_group("LivePortrait", "Options for a checkpoint of LivePortrait.")
+    for item in fields(LivePortraitSettings):
+        kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if isinstance(item.default, Enum):
+            kind = {"choices": [choice.value for choice in type(item.default)]}
+        group.add_argument(_live_portrait_flag(item.name), help=item.metadata["tooltip"], **kind)
 
 
 def add_strategy(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +54,16 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
 
 def chosen_model(options: argparse.Namespace) -> MotionModel:
     """The model of `--model` on `--device`."""
-    return load_model(options.model, chosen_device(options))
+    given: dict[str, Any] = {}
+    for item in fields(LivePortraitSettings):
+        value = getattr(options, _live_portrait_flag(item.name).strip("-").replace("-", "_"))
+        if value is not None:
+            given[item.name] = type(item.default)(value)
+    return load_model(options.model, chosen_device(options), DTYPES[options.dtype], LivePortraitSettings(**given))
+
+
+def _live_portrait_flag(name: str) -> str:
+    return f"--live-portrait-{name.replace('_', '-')}"
 
 
 def chosen_device(options: argparse.Namespace) -> torch.device:

@@ -45,6 +45,7 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
     for chunk in fused.chunks():
         frames = slice(chunk.start, chunk.stop)
         motion, boxes = warped.motion.at(frames), warped.boxes[frames]
-        crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes)
+        levels = () if chunk.levels is None else (chunk.levels,)
+        crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes, *levels)
         images, masks = paste(plate, crops, boxes, mask)
         yield DecodedChunk(chunk.start, chunk.stop, images, masks, crops)

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import ReenactError
 from ..types import DrivingMotion, Evidence, Faces, References
 
 _registry: dict[str, type[MotionModel]] = {}
@@ -29,6 +28,7 @@ class MotionModel(nn.Module, ABC):
 
     name: ClassVar[str]  # unique, lower case; what users type
     default_strategy: ClassVar[str] = "confidence"  # the fusion strategy that suits it best
+    ships_weights: ClassVar[bool] = True  # False where users bring a checkpoint; it is then not offered by name
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -38,16 +38,32 @@ class MotionModel(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def load(cls) -> MotionModel:
-        """The model with the weights that ship in the package."""
+        """The model with the weights that ship in the package; raises CheckpointError where none do."""
 
     @property
     def device(self) -> torch.device:
         """Where the model's weights are, and so where its images have to go."""
         return next(chain(self.parameters(), self.buffers())).device
 
-    def encode_driving(self, frames: Tensor, faces: Faces) -> Tensor | None:
-        """The model's own motion code [T,D] of driving frames [T,3,H,W]; None where landmarks are all it needs."""
+    def working_size(self, side: int, size: int | None) -> int:
+        """Pixels per side that the model paints for boxes of `side` canvas pixels; `size` is the user's wish."""
+        return side if size is None else min(size, side)
+
+    def bytes_per_pair(self, size: int) -> int:
+        """About the memory that warping one reference to one frame takes."""
+        return 12 * size**2
+
+    def driving_box(self, faces: Faces) -> Tensor | None:
+        """The square [3] long (left, top, side) of all driving frames of a clip that `encode_driving` looks at.
+
+        Chosen by the first faces that are seen, of which at least one was found; None where landmarks are all the
+        model needs of driving frames.
+        """
         return None
+
+    def encode_driving(self, frames: Tensor, box: Tensor) -> Tensor:
+        """The model's own motion code [T,D], on the CPU, of the square `box` [3] of driving frames [T,3,H,W]."""
+        raise NotImplementedError(f"{type(self).__name__} wants a driving box but does not encode driving frames")
 
     @abstractmethod
     def place(self, motion: DrivingMotion) -> Tensor:
@@ -63,28 +79,25 @@ class MotionModel(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, encoded: Any, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
-        """Pictures [T,3,size,size] in [0,1] from fused features [T,C,H,W]; runs once per frame."""
+        """Pictures [T,3,size,size] in [0,1] from fused features [T,C,H,W]; runs once per frame.
+
+        A model whose evidence has `levels` takes them, fused, as one more argument.
+        """
 
     def preview(self, encoded: Any, evidence: Evidence) -> Tensor:
-        """Pictures [T,R,3,H,W] in [0,1] of what each reference contributes; models in feature space override it."""
-        return evidence.features.clamp(0, 1)
+        """Pictures [T,R,3,y,x] in [0,1] of what each reference contributes."""
+        return (evidence.features if evidence.pictures is None else evidence.pictures).clamp(0, 1)
 
     @abstractmethod
     def plate(self, encoded: Any, canvas: tuple[int, int]) -> Tensor:
         """The still picture [3,H,W] of the whole canvas into which the boxes are pasted."""
 
 
+def registered_models() -> dict[str, type[MotionModel]]:
+    """All motion models by name."""
+    return dict(_registry)
+
+
 def model_names() -> list[str]:
-    """Names of all motion models, sorted."""
-    return sorted(_registry)
-
-
-def load_model(name: str, device: torch.device | str = "cpu") -> MotionModel:
-    """The motion model called `name` with the weights that ship in the package.
-
-    Raises:
-        ReenactError: there is none of that name.
-    """
-    if name not in _registry:
-        raise ReenactError(f"There is no motion model {name!r}. Choose one of: {', '.join(model_names())}.")
-    return _registry[name].load().to(device).eval()
+    """Names of the motion models whose weights ship in the package, sorted."""
+    return sorted(name for name, kind in _registry.items() if kind.ships_weights)
