@@ -19,6 +19,7 @@ from reenact_core.types import DrivingMotion, Evidence, Faces, References
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("REENACT_DATA", ROOT.parent / "shared" / "data"))
+SAMPLE = ROOT / "samples" / "driving.mp4"  # ships with the repository; stands in where the test data is absent
 CLIP = "clips_generated/video_ltx2_i2v-1.webp"  # a generated woman, 350 px, turning and talking
 
 
