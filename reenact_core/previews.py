@@ -11,6 +11,7 @@ from torch import Tensor
 from .decoding import decode
 from .fusing import FusedFrames
 from .sheets import contact_sheet
+from .warping import WarpedReferences
 
 PALETTE = (
     (0.90, 0.35, 0.25), (0.25, 0.55, 0.90), (0.35, 0.75, 0.35), (0.95, 0.75, 0.20),
@@ -45,9 +46,20 @@ def reenactment_sheet(fused: FusedFrames, driving: Mapping[int, Tensor]) -> Tens
         chunk = next(chosen.chunks())
         result = next(decode(chosen))
         looks = warped.model.preview(warped.encoded, warped.evidence(number, number + 1))[0]
-        rows.append([frame, *looks, attribution(chunk.weights, warped.size)[0], result.images[0]])
+        pictures = [*looks, attribution(chunk.weights, warped.size)[0]]
+        rows.append([frame, *(_on_canvas(p, warped, number) for p in pictures), result.images[0]])
         names.append(f"frame {number}")
     return contact_sheet(rows, ["driving", *labels, "attribution", "result"], names)
+
+
+def _on_canvas(picture: Tensor, warped: WarpedReferences, number: int) -> Tensor:
+    """The part of a picture [3,size,size] of a frame's box that lies on the canvas."""
+    left, top, side = warped.boxes[number].tolist()
+    height, width = warped.motion.canvas
+    scale = picture.shape[-1] / side
+    rows = slice(round(max(0, -top) * scale), round(min(side, height - top) * scale))
+    columns = slice(round(max(0, -left) * scale), round(min(side, width - left) * scale))
+    return picture[:, rows, columns]
 
 
 def _framed(image: Tensor, colour: tuple[float, float, float]) -> Tensor:

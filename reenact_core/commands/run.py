@@ -40,7 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--motion", choices=[t.value for t in Transfer], default=Transfer.RELATIVE.value,
                         help="relative: the change since a neutral driving frame, on the first reference's canvas; "
                         "absolute: the head goes where the driving head is, on the driving canvas")  # fmt: skip
-    parser.add_argument("--neutral", type=int, help="number of the neutral driving frame (default: chosen)")
+    parser.add_argument(
+        "--neutral",
+        type=int,
+        help="number of the neutral driving frame (default: the one most like the first reference)",
+    )
     parser.add_argument("--face", type=int, help="which driving face to follow, 0 = largest (default)")
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
     parser.add_argument(

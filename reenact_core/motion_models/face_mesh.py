@@ -19,12 +19,13 @@ from ..pose import pose_distance
 from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
+from .background import align_backgrounds
 from .base import MotionModel
 from .mesh_flows import MESH_POINTS
 from .mesh_network import GRID, MeshNetwork, NetworkOutput, mix_candidates, network_inputs, sample_each
 from .mesh_rules import mix_by_rules
 
-SIDE_STEP = 128  # boxes are a multiple of this, so that grid cells and frequency bands are whole pixels
+SIDE_STEP = 64  # boxes are a multiple of this, so that grid cells are whole pixels
 BOX_EXTENT = 1.9  # side of the box in units of the landmarks' larger extent
 BOX_LIFT = 0.06  # the box is shifted up by this share of its side: hair is taller than the neck is of interest
 
@@ -188,57 +189,6 @@ def visible_vertices(landmarks: Tensor) -> Tensor:
     front = torch.gather(depth.flatten(1), 1, cell[..., 1] * resolution + cell[..., 0])
     hidden = local[..., 2] > front + 0.04 * resolution
     return torch.where(hidden, -cosine.abs(), cosine)
-
-
-def align_backgrounds(
-    images: Tensor, person: Tensor, faces: Faces, sizes: list[tuple[int, int]], motion: DrivingMotion
-) -> Tensor:
-    """Affine maps [R,2,3] from canvas to reference pixels for everything that does not move.
-
-    A reference from the same camera shares the canvas's frame; one from elsewhere is laid so that its face covers
-    the driving face (scale and shift, no rotation). References with the canvas's shape are taken to be from the
-    same camera unless the two readings can be compared with the first reference and the second fits better.
-    """
-    anchor = motion.faces.landmarks[:, :MESH_POINTS, :2]
-    centre, spread = anchor.mean((0, 1)), mesh_flows.face_height(motion.faces.landmarks).median()
-    shared, laid = [], []
-    for r, (height, width) in enumerate(sizes):
-        same = torch.diag(torch.tensor([width / motion.canvas[1], height / motion.canvas[0]]))
-        shared.append(torch.cat([same, torch.zeros(2, 1)], 1))
-        ratio = mesh_flows.face_height(faces.landmarks[r : r + 1])[0] / spread
-        offset = faces.landmarks[r, :MESH_POINTS, :2].mean(0) - ratio * centre
-        laid.append(torch.cat([torch.eye(2) * ratio, offset[:, None]], 1))
-    chosen = []
-    for r, (height, width) in enumerate(sizes):
-        shape_matches = abs(width / height - motion.canvas[1] / motion.canvas[0]) < 0.01
-        ratio = laid[r][0, 0] / shared[r][0, 0]
-        off = geometry.apply_affine(geometry.compose_affine(geometry.invert_affine(shared[r]), laid[r]), centre[None])
-        plausible = 0.55 < ratio < 1.8 and float((off[0] - centre).norm()) < 1.2 * float(spread)
-        take_shared = shape_matches and plausible
-        if take_shared and r > 0 and chosen[0] is shared[0]:
-            errors = [
-                _background_error(images, person, chosen[0], option, r, motion) for option in (shared[r], laid[r])
-            ]
-            take_shared = errors[0] <= errors[1]
-        chosen.append(shared[r] if take_shared else laid[r])
-    return torch.stack(chosen)
-
-
-def _background_error(
-    images: Tensor, person: Tensor, first: Tensor, option: Tensor, index: int, motion: DrivingMotion
-) -> float:
-    """Mean absolute difference between reference `index` and reference 0 where both show background."""
-    canvas = motion.canvas
-    points = (geometry.pixel_grid(64, 64) * torch.tensor([canvas[1] / 64, canvas[0] / 64])).flatten(0, 1)
-    size = (images.shape[-2], images.shape[-1])
-    looks, plain = [], []
-    for r, affine in ((0, first), (index, option)):
-        grid = geometry.normalise(geometry.apply_affine(affine, points), size).unflatten(0, (64, 64))[None]
-        looks.append(geometry.sample(images[r : r + 1], grid, "zeros"))
-        inside = (grid.abs() <= 1).all(-1)[:, None].to(images)
-        plain.append((1 - geometry.sample(person[r : r + 1], grid)) * inside)
-    weight = plain[0] * plain[1]
-    return float(((looks[0] - looks[1]).abs().mean(1, keepdim=True) * weight).sum() / weight.sum().clamp_min(1))
 
 
 def _rescale(references: References, index: int, motion: DrivingMotion, size: float) -> tuple[Tensor, Tensor, float]:

@@ -15,6 +15,7 @@ from .mesh_network import NetworkOutput, sample_each
 HEAD_AT_EARS = 2  # the candidate for hair and ears
 POSE_DEGREES = 20.0  # a reference turned this far away counts 1/e
 EXPRESSION = 0.04  # a non-rigid difference of this share of the face height counts 1/e
+RIM = 5  # cells over which the mesh hands over to the rigid head, twice
 NEARNESS = 1.0  # pose and expression distance at which a whole reference counts 1/e
 
 
@@ -28,7 +29,10 @@ def mix_by_rules(flows: Flows, grids: Tensor, person: Tensor, sharpness: Tensor,
     """
     device = grids.device
     frames = grids.shape[0]
-    inside = F.avg_pool2d(flows.inside.to(device), 3, 1, 1)[:, None]  # [T,1,1,G,G]
+    inside = flows.inside.to(device)
+    for _ in range(2):  # skin's own motion carries on a little beyond the mesh: hairline, jaw and temples
+        inside = torch.maximum(inside, F.avg_pool2d(inside, RIM, 1, RIM // 2))
+    inside = inside[:, None]  # [T,1,1,G,G]
     x, y = flows.head.to(device)[:, None].split(1, 2)
     # Head with hair: an ellipse in face heights, a little above the face's centre.
     radius = ((x / 0.72).square() + ((y + 0.12) / 0.85).square()).sqrt()
