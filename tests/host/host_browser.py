@@ -23,7 +23,7 @@ FLAGS = (
 # What an unmodified host without templates and user files makes every page print.
 EXPECTED_NOISE = re.compile(
     r"user\.css|/templates/|workflow_templates|userdata|thumbnail|favicon|fonts\.g|/api/jobs|/api/(sub)?graphs?"
-    r"|Failed to load resource|net::ERR_|JobsApiError|huggingface\.co|github\.com|comfy\.org",
+    r"|Failed to load resource|net::ERR_|JobsApiError|Loading media from .blob:|huggingface\.co|github\.com|comfy\.org",
 )
 
 

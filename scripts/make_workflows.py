@@ -1,0 +1,317 @@
+"""Write the example graphs of `workflows/`, in the format of the front end.
+
+    python scripts/make_workflows.py
+
+Saved widget values are positional. Hosts without dynamic inputs show the parameters of all strategies, so the choice
+of the strategy comes last, and the examples use strategies whose parameters may be left at their defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parents[1] / "workflows"
+COLOURS = {"input": "#3f789e", "stages": "#8a6d3b", "output": "#4a7a4a"}
+GRAPH_ID = uuid.UUID("6f0f6f6e-7265-4565-8e61-637400000000")
+
+# Outputs of the node types used here: (name, type).
+OUTPUTS: dict[str, list[tuple[str, str]]] = {
+    "ReenactSample": [("references", "IMAGE"), ("driving", "VIDEO")],
+    "ReenactLoadModel": [("model", "REENACT_MODEL")],
+    "ReenactLoadReferences": [("references", "REENACT_REFERENCES"), ("pictures", "IMAGE"), ("coverage", "IMAGE")],
+    "ReenactEncodeMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
+    "ReenactLoadMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
+    "ReenactSaveMotion": [],
+    "ReenactWarpPerReference": [("warped", "REENACT_WARPED"), ("warped pictures", "IMAGE"), ("confidence", "MASK")],
+    "ReenactFuseReferences": [("fused", "REENACT_FUSED"), ("attribution", "IMAGE"), ("confidence", "MASK")],
+    "ReenactDecode": [("images", "IMAGE"), ("mask", "MASK"), ("frame_rate", "FLOAT")],
+    "ReenactVideo": [("video", "VIDEO")],
+    "GetVideoComponents": [("images", "IMAGE"), ("audio", "AUDIO"), ("fps", "FLOAT")],
+    "CreateVideo": [("VIDEO", "VIDEO")],
+    "SaveVideo": [],
+    "PreviewImage": [],
+    "ImageStitch": [("IMAGE", "IMAGE")],
+    "ImageScaleBy": [("IMAGE", "IMAGE")],
+    "ImageCompositeMasked": [("IMAGE", "IMAGE")],
+    "MarkdownNote": [],
+}
+Link = tuple[int, int]  # node, output slot
+
+
+class Graph:
+    """A graph under construction."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.nodes: list[dict[str, Any]] = []
+        self.links: list[list[Any]] = []
+        self.groups: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        kind: str,
+        place: tuple[int, int],
+        size: tuple[int, int],
+        links: dict[str, Link] | None = None,
+        widgets: tuple[Any, ...] = (),
+        title: str | None = None,
+    ) -> int:
+        """Add a node; `links` maps its inputs to outputs of earlier nodes. Its number."""
+        number = len(self.nodes) + 1
+        inputs = []
+        for slot, (name, (origin, output)) in enumerate((links or {}).items()):
+            kind_of_link = OUTPUTS[self.nodes[origin - 1]["type"]][output][1]
+            link = len(self.links) + 1
+            self.links.append([link, origin, output, number, slot, kind_of_link])
+            self.nodes[origin - 1]["outputs"][output]["links"].append(link)
+            entry: dict[str, Any] = {"name": name, "type": kind_of_link, "link": link}
+            if name == "fps":
+                entry["widget"] = {"name": name}
+            inputs.append(entry)
+        node: dict[str, Any] = {
+            "id": number,
+            "type": kind,
+            "pos": list(place),
+            "size": list(size),
+            "flags": {},
+            "order": number - 1,
+            "mode": 0,
+            "inputs": inputs,
+            "outputs": [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]],
+            "properties": {} if kind == "MarkdownNote" else {"Node name for S&R": kind},
+            "widgets_values": list(widgets),
+        }
+        if title:
+            node["title"] = title
+        if kind == "MarkdownNote":
+            node |= {"color": "#432", "bgcolor": "#653"}
+        self.nodes.append(node)
+        return number
+
+    def group(self, title: str, box: tuple[int, int, int, int], colour: str) -> None:
+        """Draw a titled frame (x, y, width, height)."""
+        number = len(self.groups) + 1
+        entry = {"id": number, "title": title, "bounding": list(box), "color": COLOURS[colour], "font_size": 24}
+        self.groups.append(entry | {"flags": {}})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The graph as the front end saves it."""
+        return {
+            "id": str(uuid.uuid5(GRAPH_ID, self.name)),
+            "revision": 0,
+            "last_node_id": len(self.nodes),
+            "last_link_id": len(self.links),
+            "nodes": self.nodes,
+            "links": self.links,
+            "groups": self.groups,
+            "config": {},
+            "extra": {"ds": {"scale": 0.6, "offset": [60, 120]}},
+            "version": 0.4,
+        }
+
+    # The stages, with the widget values in the order of their schemas.
+
+    def references(self, place: tuple[int, int], links: dict[str, Link], pick: int = 4) -> int:
+        return self.add("ReenactLoadReferences", place, (330, 560), links, (pick, "1", "", True))
+
+    def motion(self, place: tuple[int, int], model: int, video: Link) -> int:
+        links = {"model": (model, 0), "video": video}
+        return self.add("ReenactEncodeMotion", place, (330, 430), links, (25.0, 0, True, -1))
+
+    def warp(self, place: tuple[int, int], model: int, references: int, motion: int, transfer: str) -> int:
+        links = {"model": (model, 0), "references": (references, 0), "motion": (motion, 0)}
+        return self.add("ReenactWarpPerReference", place, (330, 420), links, (transfer, 0, False))
+
+    def fuse(self, place: tuple[int, int], warped: int, strategy: str = "auto", title: str | None = None) -> int:
+        links = {"warped": (warped, 0)}
+        return self.add("ReenactFuseReferences", place, (330, 420), links, (True, 0.6, strategy), title)
+
+    def decode(self, place: tuple[int, int], fused: int) -> int:
+        return self.add("ReenactDecode", place, (270, 150), {"fused": (fused, 0)}, (True, 0.08))
+
+    def video(self, place: tuple[int, int], images: Link, rate: Link, name: str) -> int:
+        """Create Video and Save Video, one below the other."""
+        made = self.add("CreateVideo", place, (270, 100), {"images": images, "fps": rate}, (25.0,))
+        return self.save((place[0], place[1] + 160), (made, 0), name)
+
+    def save(self, place: tuple[int, int], video: Link, name: str) -> int:
+        return self.add("SaveVideo", place, (420, 480), {"video": video}, (f"reenact/{name}", "auto", "auto"))
+
+    def note(self, place: tuple[int, int], size: tuple[int, int], text: str) -> int:
+        return self.add("MarkdownNote", place, size, None, (text,))
+
+
+def five_stages() -> Graph:
+    graph = Graph("five_stages")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## The five stages\nFour pictures of one person follow a clip of the same person. Press **Run**; nothing is "
+        "downloaded.\n\n- Change `strategy` on *Fuse References* and run again: only the last two stages run.\n- For "
+        "another's clip set `driving` to *other person* and `transfer` to *relative*.\n- Replace *Reenact Sample* "
+        "by *Load Image* and *Load Video* for your own files. Use pictures of people who agree to it.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    motion = graph.motion((350, 700), model, (sample, 1))
+    warped = graph.warp((740, 40), model, references, motion, "absolute")
+    fused = graph.fuse((1110, 40), warped)
+    graph.add("PreviewImage", (740, 560), (330, 280), {"images": (references, 2)}, title="Coverage of the references")
+    decoded = graph.decode((1490, 40), fused)
+    graph.video((1490, 250), (decoded, 0), (decoded, 2), "five_stages")
+    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("1 References and 2 motion", (330, -30, 370, 1190), "stages")
+    graph.group("3 Warp per reference", (720, -30, 370, 900), "stages")
+    graph.group("4 Fuse", (1090, -30, 370, 520), "stages")
+    graph.group("5 Decode, and the result", (1470, -30, 460, 960), "output")
+    return graph
+
+
+def compare_strategies() -> Graph:
+    graph = Graph("compare_strategies")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## Two strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. "
+        "Left: what suits the model best. Right: the one reference that is nearest in pose and expression. Choose "
+        "others and run again.\n\nThe small pictures on the fusion nodes say which reference each pixel came from.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    motion = graph.motion((350, 700), model, (sample, 1))
+    warped = graph.warp((740, 40), model, references, motion, "absolute")
+    left = graph.fuse((1110, 40), warped, "auto", "Fuse References: left")
+    right = graph.fuse((1110, 560), warped, "nearest", "Fuse References: right")
+    one, two = graph.decode((1490, 40), left), graph.decode((1490, 560), right)
+    links: dict[str, Link] = {"image1": (one, 0), "image2": (two, 0)}
+    joined = graph.add("ImageStitch", (1830, 40), (300, 180), links, ("right", True, 8, "white"))
+    graph.video((1830, 280), (joined, 0), (one, 2), "compare_strategies")
+    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("1 to 3, computed once", (330, -30, 760, 1190), "stages")
+    graph.group("4 and 5, left", (1090, -30, 700, 520), "stages")
+    graph.group("4 and 5, right", (1090, 500, 700, 510), "stages")
+    graph.group("Side by side", (1810, -30, 460, 990), "output")
+    return graph
+
+
+def references_from_video() -> Graph:
+    graph = Graph("references_from_video")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## References from a video\n*Load References* looks through a video of the person and picks the frames that "
+        "together show most poses and expressions (`pick`). The coverage picture shows which head turns and mouth "
+        "openings they cover.\n\nSomebody else drives here, so the motion is *relative*: the change since a neutral "
+        "frame is applied to the first reference.",
+    )
+    person = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",), "The person: a video")
+    other = graph.add("ReenactSample", (20, 220), (270, 110), None, ("other person",), "Who drives")
+    model = graph.add("ReenactLoadModel", (20, 400), (270, 90), None, ("face_mesh",))
+    references = graph.references((350, 40), {"video": (person, 1)}, 6)
+    motion = graph.motion((350, 700), model, (other, 1))
+    graph.add("PreviewImage", (740, 560), (330, 280), {"images": (references, 2)}, title="Coverage of the references")
+    warped = graph.warp((740, 40), model, references, motion, "relative")
+    fused = graph.fuse((1110, 40), warped)
+    decoded = graph.decode((1490, 40), fused)
+    graph.video((1490, 250), (decoded, 0), (decoded, 2), "references_from_video")
+    graph.group("Input", (0, -30, 310, 540), "input")
+    graph.group("Picked references, and motion", (330, -30, 370, 1190), "stages")
+    graph.group("Warp, fuse", (720, -30, 740, 900), "stages")
+    graph.group("Result", (1470, -30, 460, 960), "output")
+    return graph
+
+
+def composite_and_upscale() -> Graph:
+    graph = Graph("composite_and_upscale")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## Together with other nodes\nFrames are ordinary IMAGE batches, masks ordinary MASKs. Here the head is "
+        "laid over the driving video with the mask of *Decode*, then enlarged.\n\nReplace *Upscale Image By* with "
+        "*Upscale Image (using Model)*, or send the mask to an inpainting graph.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    frames = graph.add("GetVideoComponents", (20, 380), (270, 100), {"video": (sample, 1)})
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    motion = graph.motion((350, 700), model, (sample, 1))
+    warped = graph.warp((740, 40), model, references, motion, "absolute")
+    fused = graph.fuse((1110, 40), warped)
+    decoded = graph.decode((1110, 530), fused)
+    links: dict[str, Link] = {"destination": (frames, 0), "source": (decoded, 0), "mask": (decoded, 1)}
+    laid = graph.add("ImageCompositeMasked", (1490, 40), (270, 170), links, (0, 0, False))
+    larger = graph.add("ImageScaleBy", (1490, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
+    graph.video((1490, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
+    graph.group("Input", (0, -30, 310, 540), "input")
+    graph.group("The five stages", (330, -30, 1130, 1190), "stages")
+    graph.group("Composite, enlarge, save", (1470, -30, 460, 1130), "output")
+    return graph
+
+
+def save_and_reuse_motion() -> Graph:
+    graph = Graph("save_and_reuse_motion")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## Save and reuse motion\nAbove: a clip is tracked once and its motion saved; the file holds no picture of "
+        "the driving person. Below: saved motion drives another person without the clip. After a run press **R** "
+        "to refresh the lists; your own file then appears in *Load Motion*.",
+    )
+    other = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",), "Who drives")
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    motion = graph.motion((350, 40), model, (other, 1))
+    graph.add("ReenactSaveMotion", (740, 40), (330, 120), {"motion": (motion, 0)}, ("reenact/motion",))
+    person = graph.add("ReenactSample", (20, 640), (270, 110), None, ("same person",), "The person")
+    saved = graph.add("ReenactLoadMotion", (20, 820), (270, 330), None, ("driving.motion.safetensors [sample]",))
+    references = graph.references((350, 640), {"images.image0": (person, 0)})
+    warped = graph.warp((740, 640), model, references, saved, "absolute")
+    fused = graph.fuse((1110, 640), warped)
+    decoded = graph.decode((1490, 640), fused)
+    graph.video((1490, 850), (decoded, 0), (decoded, 2), "reused_motion")
+    graph.group("Track once and save", (0, -30, 1090, 540), "input")
+    graph.group("Use saved motion", (0, 570, 1450, 660), "stages")
+    graph.group("Result", (1470, 570, 460, 960), "output")
+    return graph
+
+
+def one_node_video() -> Graph:
+    graph = Graph("one_node_video")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## One node, for long clips\n*Reenact Video* runs the five stages as a stream from video to video: memory "
+        "does not grow with the length, and the sound is kept.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    links: dict[str, Link] = {"model": (model, 0), "references": (references, 0), "video": (sample, 1)}
+    widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
+    video = graph.add("ReenactVideo", (740, 40), (330, 480), links, widgets)
+    graph.save((1110, 40), (video, 0), "one_node_video")
+    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("References", (330, -30, 370, 650), "stages")
+    graph.group("Video to video", (720, -30, 830, 650), "output")
+    return graph
+
+
+def main() -> None:
+    """Write all graphs."""
+    FOLDER.mkdir(exist_ok=True)
+    makers = (
+        five_stages, compare_strategies, references_from_video,
+        composite_and_upscale, save_and_reuse_motion, one_node_video,
+    )  # fmt: skip
+    for make in makers:
+        graph = make()
+        text = json.dumps(graph.as_dict(), indent=1, ensure_ascii=False)
+        (FOLDER / f"{graph.name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What a user does in the browser: open a template, run it, look at previews and help, swap the strategy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.host, pytest.mark.browser]
+
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflows" / "five_stages.json"
+SET_WIDGET = """([type, name, value]) => {
+    const node = window.app.graph._nodes.find((n) => n.type === type)
+    const widget = node.widgets.find((w) => w.name === name)
+    widget.value = value
+    widget.callback?.(value)
+    return node.widgets.map((w) => w.name)
+}"""
+SHOWN = """(type) => {
+    const node = window.app.graph._nodes.find((n) => n.type === type)
+    return (window.app.nodeOutputs?.[node.id]?.images ?? []).length
+}"""
+SELECT = """(type) => {
+    const node = window.app.graph._nodes.find((n) => n.type === type)
+    window.app.canvas.selectNode(node)
+    window.app.canvas.centerOnNode(node)
+    window.app.canvas.setDirty(true, true)
+}"""
+
+
+def ids(editor, *kinds: str) -> set[str]:
+    """Numbers of the nodes of these types in the shown graph."""
+    found = editor.page.evaluate("() => window.app.graph._nodes.map((n) => [String(n.id), n.type])")
+    return {number for number, kind in found if kind in kinds}
+
+
+def cached(record: dict) -> set[str]:
+    return {node for kind, data in record["status"]["messages"] if kind == "execution_cached" for node in data["nodes"]}
+
+
+def test_template_runs_shows_previews_help_and_swaps_its_strategy(editor, lane, request):
+    tag = request.node.callspec.id
+    editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
+    editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 192 if lane[1] else 256])
+    record = editor.queue(timeout=180)
+    assert record["status"]["status_str"] == "success", record["status"]
+    for kind in ("ReenactLoadReferences", "ReenactEncodeMotion", "ReenactWarpPerReference", "ReenactFuseReferences"):
+        assert editor.page.evaluate(SHOWN, kind) >= 1, kind
+    editor.screenshot(f"five_stages_{tag}")
+
+    names = editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "strategy", "confidence"])
+    editor.page.wait_for_timeout(300)
+    names = editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "smoothing", 0.5])
+    assert "strategy.temperature" in names
+    info = editor.host.client.object_info("ReenactFuseReferences")["ReenactFuseReferences"]["input"]
+    if info["required"]["strategy"][0] == "COMFY_DYNAMICCOMBO_V3":
+        assert "strategy.softness" not in names, "only the parameters of what is chosen"
+    editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "strategy.temperature", 3.0])
+    prompt = editor.prompt()
+    (fuse,) = ids(editor, "ReenactFuseReferences")
+    assert prompt[fuse]["inputs"]["strategy.temperature"] == 3.0
+    again = editor.queue(timeout=120)
+    assert again["status"]["status_str"] == "success", again["status"]
+    early = ids(editor, "ReenactLoadReferences", "ReenactEncodeMotion", "ReenactWarpPerReference")
+    assert early <= cached(again), "the warps are not computed again"
+    assert fuse not in cached(again)
+    editor.page.evaluate(SELECT, "ReenactFuseReferences")
+    editor.page.wait_for_timeout(500)
+    editor.screenshot(f"swapped_{tag}")
+
+    editor.page.click('[data-testid="info-button"]')
+    editor.page.wait_for_selector("text=Decides whose pixel is shown where. Change", timeout=10_000)
+    editor.screenshot(f"help_{tag}")
+    assert editor.errors == [], "\n".join(editor.errors)
+
+
+def test_template_browser_offers_the_graphs(editor, request):
+    editor.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    editor.page.wait_for_timeout(1500)
+    editor.screenshot(f"templates_{request.node.callspec.id}")

@@ -1,0 +1,81 @@
+"""Every example graph opens in the editor as it was written, and runs through the API to a picture worth looking at."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.host, pytest.mark.browser]
+
+FOLDER = Path(__file__).resolve().parents[2] / "workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+FRAMES = {"references_from_video": 45, "one_node_video": 45}
+SIZES = {"compare_strategies": (350, 708), "composite_and_upscale": (700, 700)}
+WRITTEN: dict[str, dict] = {
+    "ReenactLoadReferences": {"strengths": "1", "labels": "", "show_landmarks": True},
+    "ReenactEncodeMotion": {"frame_rate": 25, "face_index": 0, "smooth": True, "neutral_frame": -1},
+    "ReenactWarpPerReference": {"size": 0, "all_pictures": False},
+    "ReenactFuseReferences": {"all_pictures": True, "smoothing": 0.6},
+    "ReenactDecode": {"paste_back": True, "feather": 0.08},
+    "ReenactVideo": {"transfer": "relative", "size": 0, "neutral_frame": -1, "feather": 0.08, "format": "mp4",
+                     "smoothing": 0.6, "strategy": "auto"},
+    "ImageStitch": {"direction": "right", "match_image_size": True, "spacing_width": 8, "spacing_color": "white"},
+    "ImageScaleBy": {"upscale_method": "lanczos", "scale_by": 2},
+    "SaveVideo": {"format": "auto", "codec": "auto"},
+}  # fmt: skip
+
+
+def workflow(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_opens_as_it_was_written(editor, name):
+    graph = workflow(name)
+    editor.load_graph(graph)
+    assert editor.unknown_nodes() == []
+    prompt = editor.prompt()
+    links = {(str(target), str(origin), output) for _, origin, output, target, _, _ in graph["links"]}
+    found = {
+        (number, value[0], value[1])
+        for number, node in prompt.items()
+        for value in node["inputs"].values()
+        if isinstance(value, list)
+    }
+    assert found == links
+    for number, node in prompt.items():
+        for key, value in WRITTEN.get(node["class_type"], {}).items():
+            assert node["inputs"][key] == value, (number, key)
+    strategies = [node["inputs"]["strategy"] for node in prompt.values() if "strategy" in node["inputs"]]
+    expected = ["auto", "nearest"] if name == "compare_strategies" else ["auto"]
+    assert strategies == expected
+    assert editor.errors == [], "\n".join(editor.errors)
+    run_through_api(editor, name, prompt)
+
+
+def run_through_api(editor, name: str, prompt: dict) -> None:
+    for node in prompt.values():
+        if "size" in node["inputs"]:
+            node["inputs"]["size"] = 192
+    run = editor.host.client.run(prompt, timeout=300)
+    assert run.status == "success", run.error
+    videos = [file for output in run.outputs.values() for file in output.get("images", []) if "mp4" in file["filename"]]
+    assert len(videos) == 1
+    with av.open(io.BytesIO(editor.host.client.fetch(videos[0]))) as made:
+        assert made.streams.video[0].average_rate == 15
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]).astype(np.float32)
+    assert frames.shape[:3] == (FRAMES.get(name, 30), *SIZES.get(name, (350, 350)))
+    assert frames.std(axis=(1, 2, 3)).min() > 25, "no blank frame"
+    assert np.abs(np.diff(frames, axis=0)).mean() > 0.3, "it moves"
+
+
+def test_templates_are_offered_with_pictures(host):
+    listed = host.client.json("/api/workflow_templates")
+    assert sorted(listed["reenact"]) == NAMES
+    for name in NAMES:
+        assert host.client.request(f"/api/workflow_templates/reenact/{name}.jpg")[:2] == b"\xff\xd8"
