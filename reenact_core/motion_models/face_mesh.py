@@ -7,6 +7,7 @@ the pixel. Fusion happens on images (C = 3).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,10 +23,20 @@ from . import mesh_flows
 from .background import align_backgrounds
 from .base import MotionModel
 from .mesh_flows import MESH_POINTS
-from .mesh_network import GRID, MeshNetwork, NetworkOutput, mix_candidates, network_inputs, sample_each
+from .mesh_network import (
+    GRID,
+    MeshNetwork,
+    NetworkOutput,
+    load_network,
+    mix_candidates,
+    network_inputs,
+    sample_each,
+)
 from .mesh_rules import mix_by_rules
 
+WEIGHTS = Path(__file__).parent / "weights" / "face_mesh.safetensors"
 SIDE_STEP = 64  # boxes are a multiple of this, so that grid cells are whole pixels
+NEARNESS = 2.0  # pose and expression distance at which a reference's confidence falls to 1/e
 BOX_EXTENT = 1.9  # side of the box in units of the landmarks' larger extent
 BOX_LIFT = 0.06  # the box is shifted up by this share of its side: hair is taller than the neck is of interest
 
@@ -49,6 +60,7 @@ class FaceMesh(MotionModel):
     """Mesh geometry, mixed by a small network, or by rules where there is none."""
 
     name = "face_mesh"
+    default_strategy = "learned"
 
     def __init__(self, network: MeshNetwork | None = None) -> None:
         super().__init__()
@@ -57,7 +69,7 @@ class FaceMesh(MotionModel):
 
     @classmethod
     def load(cls) -> FaceMesh:
-        return cls()
+        return cls(load_network(WEIGHTS))
 
     def place(self, motion: DrivingMotion) -> Tensor:
         return steady_boxes(motion.faces.landmarks, motion.canvas)
@@ -122,7 +134,11 @@ class FaceMesh(MotionModel):
         features = sample_each(encoded.images, upsample_deformation(deformation, size))
         usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
-        return Evidence(features, mixed.confidence, distance, prior, mixed.scores), mixed
+        confidence = mixed.confidence
+        if self.network is not None:
+            # The network judges pixels; whole references unlike the driving frame count less on top of that.
+            confidence = confidence * torch.exp(-distance / NEARNESS)[:, :, None, None, None].to(confidence)
+        return Evidence(features, confidence, distance, prior, mixed.scores), mixed
 
     def decode(self, encoded: EncodedReferences, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         return features.clamp(0, 1)
@@ -131,6 +147,17 @@ class FaceMesh(MotionModel):
         """The first reference, laid on the canvas once and for all."""
         assert encoded.plate is not None
         return encoded.plate
+
+
+class FaceMeshRules(FaceMesh):
+    """The same geometry with hand-made rules in place of the network: nothing learned, to compare with."""
+
+    name = "face_mesh_rules"
+    default_strategy = "multiband"
+
+    @classmethod
+    def load(cls) -> FaceMeshRules:
+        return cls()
 
 
 def flow_maps(flows: mesh_flows.Flows) -> Tensor:

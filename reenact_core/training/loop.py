@@ -131,7 +131,7 @@ def sample_loss(model: FaceMesh, sample: Sample, perceptual: nn.Module, weights:
     )
     truth = sample.truth.to(device)
     evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
-    strategy = Learned()
+    strategy = Learned(sharpness=1.0)
     result = strategy.fuse(evidence, strategy.weights(evidence))
     loss = picture_loss(result, truth, perceptual, weights) + warp_loss(evidence, output, truth, weights)
     return loss, result

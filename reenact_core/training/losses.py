@@ -38,12 +38,12 @@ def picture_loss(result: Tensor, truth: Tensor, perceptual: nn.Module, weights: 
 
 def warp_loss(evidence: Evidence, output: NetworkOutput, truth: Tensor, weights: LossWeights) -> Tensor:
     """Every reference should land in place on its own, and its confidence should say how well it did."""
-    factor = evidence.features.shape[-1] // evidence.confidence.shape[-1]
+    factor = evidence.features.shape[-1] // output.confidence.shape[-1]
     looks = F.avg_pool2d(evidence.features.flatten(0, 1), factor).unflatten(0, evidence.features.shape[:2])
     error = (looks - F.avg_pool2d(truth, factor)[:, None]).abs().mean(2, keepdim=True)  # [T,R,1,G,G]
     deserved = torch.exp(-error.detach() / 0.08)
-    honest = (evidence.confidence - deserved).square().mean()
-    trusted = evidence.confidence.detach().clamp_min(0.1)
+    honest = (output.confidence - deserved).square().mean()
+    trusted = output.confidence.detach().clamp_min(0.1)
     landed = (error * trusted).sum() / trusted.sum()
     rough = output.shift.diff(dim=-1).abs().mean() + output.shift.diff(dim=-2).abs().mean()
     rough = rough * output.shift.shape[-1]
