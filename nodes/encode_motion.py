@@ -124,7 +124,7 @@ def track(
     def watched() -> Iterator[Tensor]:
         for chunk in clip.chunks(CHUNK):
             yield chunk.to(network.device)
-            progress.advance(len(chunk), chunk[0])
+            progress.advance(len(chunk))
 
     return encode_motion(watched(), clip.frame_rate, tracker, network, face_index, neutral, smooth)
 

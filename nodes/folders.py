@@ -8,11 +8,11 @@ from pathlib import Path
 import folder_paths
 
 CATEGORY = "Reenact"
-MODELS = "reenact"  # the folder below the host's models
+MODEL_FOLDERS = ("reenact", "liveportrait")  # below the host's models; the second is where other packs keep theirs
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
 def register() -> None:
-    """Make the host look for checkpoints in models/reenact."""
-    folder_paths.add_model_folder_path(MODELS, os.path.join(folder_paths.models_dir, MODELS))
-    folder_paths.folder_names_and_paths[MODELS][1].add(".safetensors")
+    """Make the host look for checkpoints in our folders; other places may be named in extra_model_paths.yaml."""
+    for name in MODEL_FOLDERS:
+        folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))

@@ -67,7 +67,7 @@ class FuseReferences(io.ComfyNode):
         for chunk in fused.chunks():
             parts.append(light(chunk))
             colours = attribution(parts[-1].weights, source.size)
-            progress.advance(chunk.stop - chunk.start, colours[0])
+            progress.advance(chunk.stop - chunk.start)
             if every:
                 pictures.append(_on_canvas(colours, parts[-1], source))
             elif chunk.start <= middle < chunk.stop:

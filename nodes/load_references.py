@@ -153,7 +153,7 @@ def _picked(clip: Clip, count: int, node_id: str | None) -> list[Tensor]:
     def watched() -> Iterator[Tensor]:
         for chunk in clip.chunks(CHUNK):
             yield chunk
-            progress.advance(len(chunk), chunk[0])
+            progress.advance(len(chunk))
 
     chosen = pick_from_stream(watched(), count, face_tracker().ready(), "The sequence of references")
     found: dict[int, Tensor] = {}

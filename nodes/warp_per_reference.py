@@ -7,12 +7,12 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..reenact_core.retargeting import Transfer
-from ..reenact_core.types import DrivingMotion, Evidence, References
+from ..reenact_core.types import DrivingMotion, References
 from ..reenact_core.warping import WarpedReferences, warp_per_reference
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
-from .networks import MotionNetwork, mapped
+from .networks import MotionNetwork
 from .progress import Progress
 from .stages import HostMemo, HostWarped, chunk_size
 
@@ -99,9 +99,8 @@ def _fill(warped: WarpedReferences, node_id: str | None) -> None:
     memo = warped.memo
     assert isinstance(memo, HostMemo)
     for start, stop in warped.spans():
-        evidence = warped.evidence(start, stop)
-        looks = warped.model.preview(warped.encoded, _first_frame(evidence))[0]
-        progress.advance(stop - start, torch.cat(list(looks), 2))
+        warped.evidence(start, stop)
+        progress.advance(stop - start)
         if (start, stop) not in memo:
             break
 
@@ -124,7 +123,3 @@ def _of_middle(pictures: Tensor, warped: WarpedReferences) -> Tensor:
     count = len(warped.references.images)
     start = len(pictures) // count // 2 * count
     return pictures[start : start + count]
-
-
-def _first_frame(evidence: Evidence) -> Evidence:
-    return mapped(lambda field: field[:1], evidence)

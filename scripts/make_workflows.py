@@ -115,22 +115,22 @@ class Graph:
     # The stages, with the widget values in the order of their schemas.
 
     def references(self, place: tuple[int, int], links: dict[str, Link], pick: int = 4) -> int:
-        return self.add("ReenactLoadReferences", place, (330, 560), links, (pick, "1", "", True))
+        return self.add("ReenactLoadReferences", place, (330, 620), links, (pick, "1", "", True))
 
     def motion(self, place: tuple[int, int], model: int, video: Link) -> int:
         links = {"model": (model, 0), "video": video}
-        return self.add("ReenactEncodeMotion", place, (330, 430), links, (25.0, 0, True, -1))
+        return self.add("ReenactEncodeMotion", place, (330, 480), links, (25.0, 0, True, -1))
 
     def warp(self, place: tuple[int, int], model: int, references: int, motion: int, transfer: str) -> int:
         links = {"model": (model, 0), "references": (references, 0), "motion": (motion, 0)}
-        return self.add("ReenactWarpPerReference", place, (330, 420), links, (transfer, 0, False))
+        return self.add("ReenactWarpPerReference", place, (330, 480), links, (transfer, 0, False))
 
     def fuse(self, place: tuple[int, int], warped: int, strategy: str = "auto", title: str | None = None) -> int:
         links = {"warped": (warped, 0)}
-        return self.add("ReenactFuseReferences", place, (330, 420), links, (True, 0.6, strategy), title)
+        return self.add("ReenactFuseReferences", place, (330, 560), links, (True, 0.6, strategy), title)
 
     def decode(self, place: tuple[int, int], fused: int) -> int:
-        return self.add("ReenactDecode", place, (270, 150), {"fused": (fused, 0)}, (True, 0.08))
+        return self.add("ReenactDecode", place, (270, 440), {"fused": (fused, 0)}, (True, 0.08))
 
     def video(self, place: tuple[int, int], images: Link, rate: Link, name: str) -> int:
         """Create Video and Save Video, one below the other."""
@@ -157,17 +157,17 @@ def five_stages() -> Graph:
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
     model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 700), model, (sample, 1))
+    motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
     fused = graph.fuse((1110, 40), warped)
-    graph.add("PreviewImage", (740, 560), (330, 280), {"images": (references, 2)}, title="Coverage of the references")
+    graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
     decoded = graph.decode((1490, 40), fused)
-    graph.video((1490, 250), (decoded, 0), (decoded, 2), "five_stages")
+    graph.video((1490, 540), (decoded, 0), (decoded, 2), "five_stages")
     graph.group("Input", (0, -30, 310, 360), "input")
-    graph.group("1 References and 2 motion", (330, -30, 370, 1190), "stages")
-    graph.group("3 Warp per reference", (720, -30, 370, 900), "stages")
-    graph.group("4 Fuse", (1090, -30, 370, 520), "stages")
-    graph.group("5 Decode, and the result", (1470, -30, 460, 960), "output")
+    graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
+    graph.group("3 Warp per reference", (720, -30, 370, 950), "stages")
+    graph.group("4 Fuse", (1090, -30, 370, 670), "stages")
+    graph.group("5 Decode, and the result", (1470, -30, 460, 1260), "output")
     return graph
 
 
@@ -183,18 +183,18 @@ def compare_strategies() -> Graph:
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
     model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 700), model, (sample, 1))
+    motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
     left = graph.fuse((1110, 40), warped, "auto", "Fuse References: left")
-    right = graph.fuse((1110, 560), warped, "nearest", "Fuse References: right")
-    one, two = graph.decode((1490, 40), left), graph.decode((1490, 560), right)
+    right = graph.fuse((1110, 720), warped, "nearest", "Fuse References: right")
+    one, two = graph.decode((1490, 40), left), graph.decode((1490, 720), right)
     links: dict[str, Link] = {"image1": (one, 0), "image2": (two, 0)}
     joined = graph.add("ImageStitch", (1830, 40), (300, 180), links, ("right", True, 8, "white"))
     graph.video((1830, 280), (joined, 0), (one, 2), "compare_strategies")
     graph.group("Input", (0, -30, 310, 360), "input")
-    graph.group("1 to 3, computed once", (330, -30, 760, 1190), "stages")
-    graph.group("4 and 5, left", (1090, -30, 700, 520), "stages")
-    graph.group("4 and 5, right", (1090, 500, 700, 510), "stages")
+    graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
+    graph.group("4 and 5, left", (1090, -30, 700, 670), "stages")
+    graph.group("4 and 5, right", (1090, 650, 700, 670), "stages")
     graph.group("Side by side", (1810, -30, 460, 990), "output")
     return graph
 
@@ -213,16 +213,16 @@ def references_from_video() -> Graph:
     other = graph.add("ReenactSample", (20, 220), (270, 110), None, ("other person",), "Who drives")
     model = graph.add("ReenactLoadModel", (20, 400), (270, 90), None, ("face_mesh",))
     references = graph.references((350, 40), {"video": (person, 1)}, 6)
-    motion = graph.motion((350, 700), model, (other, 1))
-    graph.add("PreviewImage", (740, 560), (330, 280), {"images": (references, 2)}, title="Coverage of the references")
+    motion = graph.motion((350, 760), model, (other, 1))
+    graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
     warped = graph.warp((740, 40), model, references, motion, "relative")
     fused = graph.fuse((1110, 40), warped)
     decoded = graph.decode((1490, 40), fused)
-    graph.video((1490, 250), (decoded, 0), (decoded, 2), "references_from_video")
+    graph.video((1490, 540), (decoded, 0), (decoded, 2), "references_from_video")
     graph.group("Input", (0, -30, 310, 540), "input")
-    graph.group("Picked references, and motion", (330, -30, 370, 1190), "stages")
-    graph.group("Warp, fuse", (720, -30, 740, 900), "stages")
-    graph.group("Result", (1470, -30, 460, 960), "output")
+    graph.group("Picked references, and motion", (330, -30, 370, 1310), "stages")
+    graph.group("Warp, fuse", (720, -30, 740, 950), "stages")
+    graph.group("Result", (1470, -30, 460, 1260), "output")
     return graph
 
 
@@ -239,16 +239,16 @@ def composite_and_upscale() -> Graph:
     model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
     frames = graph.add("GetVideoComponents", (20, 380), (270, 100), {"video": (sample, 1)})
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 700), model, (sample, 1))
+    motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
     fused = graph.fuse((1110, 40), warped)
-    decoded = graph.decode((1110, 530), fused)
+    decoded = graph.decode((1110, 660), fused)
     links: dict[str, Link] = {"destination": (frames, 0), "source": (decoded, 0), "mask": (decoded, 1)}
     laid = graph.add("ImageCompositeMasked", (1490, 40), (270, 170), links, (0, 0, False))
     larger = graph.add("ImageScaleBy", (1490, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
     graph.video((1490, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
     graph.group("Input", (0, -30, 310, 540), "input")
-    graph.group("The five stages", (330, -30, 1130, 1190), "stages")
+    graph.group("The five stages", (330, -30, 1130, 1310), "stages")
     graph.group("Composite, enlarge, save", (1470, -30, 460, 1130), "output")
     return graph
 
@@ -266,16 +266,16 @@ def save_and_reuse_motion() -> Graph:
     model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
     motion = graph.motion((350, 40), model, (other, 1))
     graph.add("ReenactSaveMotion", (740, 40), (330, 120), {"motion": (motion, 0)}, ("reenact/motion",))
-    person = graph.add("ReenactSample", (20, 640), (270, 110), None, ("same person",), "The person")
-    saved = graph.add("ReenactLoadMotion", (20, 820), (270, 330), None, ("driving.motion.safetensors [sample]",))
-    references = graph.references((350, 640), {"images.image0": (person, 0)})
-    warped = graph.warp((740, 640), model, references, saved, "absolute")
-    fused = graph.fuse((1110, 640), warped)
-    decoded = graph.decode((1490, 640), fused)
-    graph.video((1490, 850), (decoded, 0), (decoded, 2), "reused_motion")
-    graph.group("Track once and save", (0, -30, 1090, 540), "input")
-    graph.group("Use saved motion", (0, 570, 1450, 660), "stages")
-    graph.group("Result", (1470, 570, 460, 960), "output")
+    person = graph.add("ReenactSample", (20, 660), (270, 110), None, ("same person",), "The person")
+    saved = graph.add("ReenactLoadMotion", (20, 840), (270, 400), None, ("driving.motion.safetensors [sample]",))
+    references = graph.references((350, 660), {"images.image0": (person, 0)})
+    warped = graph.warp((740, 660), model, references, saved, "absolute")
+    fused = graph.fuse((1110, 660), warped)
+    decoded = graph.decode((1490, 660), fused)
+    graph.video((1490, 1160), (decoded, 0), (decoded, 2), "reused_motion")
+    graph.group("Track once and save", (0, -30, 1090, 580), "input")
+    graph.group("Use saved motion", (0, 590, 1450, 720), "stages")
+    graph.group("Result", (1470, 590, 460, 1260), "output")
     return graph
 
 
@@ -292,11 +292,11 @@ def one_node_video() -> Graph:
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     links: dict[str, Link] = {"model": (model, 0), "references": (references, 0), "video": (sample, 1)}
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
-    video = graph.add("ReenactVideo", (740, 40), (330, 480), links, widgets)
+    video = graph.add("ReenactVideo", (740, 40), (330, 640), links, widgets)
     graph.save((1110, 40), (video, 0), "one_node_video")
     graph.group("Input", (0, -30, 310, 360), "input")
-    graph.group("References", (330, -30, 370, 650), "stages")
-    graph.group("Video to video", (720, -30, 830, 650), "output")
+    graph.group("References", (330, -30, 370, 720), "stages")
+    graph.group("Video to video", (720, -30, 830, 720), "output")
     return graph
 
 

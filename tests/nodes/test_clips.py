@@ -36,9 +36,7 @@ def file(tmp_path_factory) -> Path:
         times = np.arange(2 * RATE) / RATE
         tone = np.sin(times * 2 * np.pi * 440) * np.where(times < 1, 0.2, 0.8) * 32767
         for start in range(0, len(tone), 1000):
-            frame = av.AudioFrame.from_ndarray(
-                tone[None, start : start + 1000].astype(np.int16), "s16", "mono"
-            )
+            frame = av.AudioFrame.from_ndarray(tone[None, start : start + 1000].astype(np.int16), "s16", "mono")
             frame.sample_rate, frame.pts = RATE, start
             container.mux(sound.encode(frame))
         container.mux(video.encode(None))
@@ -104,9 +102,7 @@ def test_video_of_tensors_is_taken_as_it_is(clips, host_modules):
         assert clip.audio()["sample_rate"] == 100
 
 
-@pytest.mark.parametrize(
-    ("start", "duration"), [(0.0, 0.0), (0.5, 0.0), (0.41, 1.0), (0.0, 0.72), (-0.4, 0.0)]
-)
+@pytest.mark.parametrize(("start", "duration"), [(0.0, 0.0), (0.5, 0.0), (0.41, 1.0), (0.0, 0.72), (-0.4, 0.0)])
 def test_trimmed_view_equals_the_hosts_own(clips, host_modules, file, start, duration):
     try:
         video = host_modules.InputImpl.VideoFromFile(str(file), start_time=start, duration=duration)

@@ -1,0 +1,63 @@
+"""Help pages, translations and registry metadata that ship with the nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGLISH = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+GERMAN = json.loads((ROOT / "locales" / "de" / "nodeDefs.json").read_text(encoding="utf-8"))
+SNAPSHOT = json.loads((ROOT / "tests" / "host" / "node_inputs.json").read_text(encoding="utf-8"))
+
+
+def test_every_node_has_a_page_and_english_texts():
+    nodes = set(SNAPSHOT["hosts with dynamic inputs"])
+    assert set(ENGLISH) == nodes
+    assert {path.stem for path in (ROOT / "web" / "docs").glob("*.md")} == nodes
+    for name in nodes:
+        page = (ROOT / "web" / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        assert page.startswith(f"# {ENGLISH[name]['display_name']}\n")
+        written = page.partition("<!-- inputs and outputs -->")[0]
+        assert len(written.split()) > 15, name
+        for line in re.findall(r"^\| (\w+) \|", page, re.MULTILINE):
+            assert line, name
+
+
+def test_german_covers_every_node_and_nothing_else():
+    assert set(GERMAN) == set(ENGLISH)
+    for name, texts in GERMAN.items():
+        assert texts["display_name"]
+        assert texts["description"]
+        assert set(texts.get("inputs", {})) == set(ENGLISH[name]["inputs"])
+        for key, entry in texts["inputs"].items():
+            assert set(entry) <= set(ENGLISH[name]["inputs"][key])
+
+
+def test_registry_metadata():
+    if sys.version_info < (3, 11):
+        pytest.skip("reads pyproject.toml with tomllib, which Python 3.11 brought")
+    import tomllib
+
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    metadata = tomllib.loads(text)
+    assert "comfyui" not in metadata["project"]["name"].lower()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", metadata["project"]["version"])
+    assert metadata["project"]["urls"]["Repository"].startswith("https://github.com/")
+    comfy = metadata["tool"]["comfy"]
+    assert {"PublisherId", "DisplayName", "Icon", "Banner", "requires-comfyui"} <= set(comfy)
+    assert "web" not in comfy, "the pack names its web folder itself"
+    for key in ("Icon", "Banner"):
+        assert (ROOT / comfy[key].partition("/main/")[2]).is_file()
+
+
+def test_shipped_code_holds_nothing_scanners_flag():
+    flagged = re.compile(r"\b(subprocess|requests|sqlite3?|hashlib|eval\(|exec\(|import_module|os\.system|urllib)\b")
+    for folder in ("nodes", "web"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".js"):
+                assert not flagged.search(path.read_text(encoding="utf-8")), path
