@@ -78,6 +78,7 @@ class Evidence(NamedTuple):
     scores: Tensor | None = None  # [T,R,B,h,w] the model's own fusion logits for B bands, where it has them
     levels: tuple[Tensor, ...] | None = None  # further features [T,R,C,H,W], each of a size of its own; same weights
     pictures: Tensor | None = None  # [T,R,3,y,x] in [0,1], for previews, where the features are no pictures
+    places: Tensor | None = None  # [T,R,2,h,w] where in its reference each pixel is read: x, y in shares of its size
 
     @property
     def nbytes(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -10,7 +12,10 @@ from reenact_core.errors import FaceError, ReenactError
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class
 from reenact_core.images import list_images, read_image_and_mask
+from reenact_core.motion import motion_of_faces
+from reenact_core.motion_models import load_model
 from reenact_core.references import encode_references, join_references, pick_from_stream
+from reenact_core.retargeting import Transfer
 from reenact_core.tracking import FaceTracker
 from reenact_core.warping import warp_per_reference
 
@@ -68,3 +73,21 @@ def test_stream_without_faces_is_named(tracker):
         pick_from_stream([], 3, tracker)
     with pytest.raises(ReenactError, match="at least 1"):
         pick_from_stream([], 0, tracker)
+
+
+def test_places_say_where_the_pixels_come_from(tracker, photos):
+    """Reading the references at the places gives the warped pictures, padding between sizes or not."""
+    small = torch.nn.functional.interpolate(photos[1][None], size=(260, 300), mode="area")[0]
+    references = encode_references([photos[0], small], tracker)
+    motion = motion_of_faces(references.faces.at([0]), (350, 350), Fraction(25), 0, smooth=False)
+    warped = warp_per_reference(references, motion, load_model("face_mesh"), Transfer.ABSOLUTE, 256)
+    evidence = warped.evidence(0, 1)
+    assert evidence.places is not None
+    for r, image in enumerate(references.images):
+        grid = evidence.places[:, r].movedim(1, -1) * 2 - 1
+        inside = (grid.abs() < 0.95).all(-1)[:, None]
+        read = torch.nn.functional.grid_sample(image[None], grid, align_corners=False)
+        look = torch.nn.functional.adaptive_avg_pool2d(evidence.features[:, r], grid.shape[1:3])
+        apart = ((read - look).abs() * inside).sum() / inside.sum() / 3
+        assert inside.float().mean() > 0.3
+        assert apart < 0.08, (r, float(apart))

@@ -54,6 +54,7 @@ class EncodedReferences(NamedTuple):
     sharpness: Tensor  # [R] 0..1 relative to the sharpest
     strengths: Tensor  # [R]
     plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
+    extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
 
 class FaceMesh(MotionModel):
@@ -102,6 +103,7 @@ class FaceMesh(MotionModel):
             sharpness=_sharpness(images, faces.landmarks),
             strengths=references.strengths,
             plate=_lay(references, motion, background[:1], sizes[0]).to(self.device),
+            extent=torch.tensor([(w / images.shape[-1], h / images.shape[-2]) for h, w in sizes]).to(images),
         )
 
     def warp(self, encoded: EncodedReferences, motion: DrivingMotion, boxes: Tensor, size: int) -> Evidence:
@@ -138,7 +140,10 @@ class FaceMesh(MotionModel):
         if self.network is not None:
             # The network judges pixels; whole references unlike the driving frame count less on top of that.
             confidence = confidence * torch.exp(-distance / NEARNESS)[:, :, None, None, None].to(confidence)
-        return Evidence(features, confidence, distance, prior, mixed.scores), mixed
+        places = None
+        if encoded.extent is not None:
+            places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
+        return Evidence(features, confidence, distance, prior, mixed.scores, places=places), mixed
 
     def decode(self, encoded: EncodedReferences, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         return features.clamp(0, 1)
