@@ -67,6 +67,12 @@ class WarpPerReference(io.ComfyNode):
                     display_name="confidence",
                     tooltip="White where a reference shows the frame well; in the order of the warped pictures.",
                 ),
+                io.Image.Output(
+                    "flow",
+                    display_name="flow",
+                    tooltip="Where in its reference each pixel comes from, as an ST map: red is x, green is y, 0 to 1. "
+                    "Black where the model has no such map.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -89,8 +95,8 @@ class WarpPerReference(io.ComfyNode):
         _fill(awake, cls.hidden.unique_id)
         middle = len(awake.boxes) // 2
         shown = awake if all_pictures else awake.only(middle)
-        pictures, confidence = _pictures(shown)
-        return io.NodeOutput(kept, pictures, confidence, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
+        pictures, confidence, flow = _pictures(shown)
+        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
 
 
 def _fill(warped: WarpedReferences, node_id: str | None) -> None:
@@ -105,9 +111,9 @@ def _fill(warped: WarpedReferences, node_id: str | None) -> None:
             break
 
 
-def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor]:
-    """IMAGE and MASK of every frame and reference."""
-    images, masks = [], []
+def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor, Tensor]:
+    """Warped pictures, confidence and ST maps of every frame and reference, for the host."""
+    images, masks, maps = [], [], []
     for start, stop in warped.spans():
         evidence = warped.evidence(start, stop)
         looks = warped.model.preview(warped.encoded, evidence)
@@ -115,7 +121,17 @@ def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor]:
         confidence = torch.nn.functional.interpolate(evidence.confidence.flatten(0, 1), size, mode="bilinear")
         images.append(convert.to_host(looks.flatten(0, 1)))
         masks.append(convert.mask_to_host(confidence))
-    return torch.cat(images), torch.cat(masks)
+        maps.append(convert.to_host(_st_map(evidence.places, looks)))
+    return torch.cat(images), torch.cat(masks), torch.cat(maps)
+
+
+def _st_map(places: Tensor | None, looks: Tensor) -> Tensor:
+    """Places [T,R,2,h,w] as pictures [T*R,3,y,x] of the size of the warped ones."""
+    if places is None:
+        return torch.zeros_like(looks.flatten(0, 1))
+    size = (looks.shape[-2], looks.shape[-1])
+    shares = torch.nn.functional.interpolate(places.flatten(0, 1), size, mode="bilinear")
+    return torch.nn.functional.pad(shares, (0, 0, 0, 0, 0, 1))
 
 
 def _of_middle(pictures: Tensor, warped: WarpedReferences) -> Tensor:

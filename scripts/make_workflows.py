@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
+BLUEPRINTS = Path(__file__).resolve().parents[1] / "subgraphs"
 COLOURS = {"input": "#3f789e", "stages": "#8a6d3b", "output": "#4a7a4a"}
 GRAPH_ID = uuid.UUID("6f0f6f6e-7265-4565-8e61-637400000000")
 
@@ -25,7 +26,12 @@ OUTPUTS: dict[str, list[tuple[str, str]]] = {
     "ReenactEncodeMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
     "ReenactLoadMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
     "ReenactSaveMotion": [],
-    "ReenactWarpPerReference": [("warped", "REENACT_WARPED"), ("warped pictures", "IMAGE"), ("confidence", "MASK")],
+    "ReenactWarpPerReference": [
+        ("warped", "REENACT_WARPED"),
+        ("warped pictures", "IMAGE"),
+        ("confidence", "MASK"),
+        ("flow", "IMAGE"),
+    ],
     "ReenactFuseReferences": [("fused", "REENACT_FUSED"), ("attribution", "IMAGE"), ("confidence", "MASK")],
     "ReenactDecode": [("images", "IMAGE"), ("mask", "MASK"), ("frame_rate", "FLOAT")],
     "ReenactVideo": [("video", "VIDEO")],
@@ -155,7 +161,7 @@ def five_stages() -> Graph:
         "by *Load Image* and *Load Video* for your own files. Use pictures of people who agree to it.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
@@ -163,7 +169,7 @@ def five_stages() -> Graph:
     graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
     decoded = graph.decode((1490, 40), fused)
     graph.video((1490, 540), (decoded, 0), (decoded, 2), "five_stages")
-    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("Input", (0, -30, 310, 510), "input")
     graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
     graph.group("3 Warp per reference", (720, -30, 370, 950), "stages")
     graph.group("4 Fuse", (1090, -30, 370, 670), "stages")
@@ -181,7 +187,7 @@ def compare_strategies() -> Graph:
         "others and run again.\n\nThe small pictures on the fusion nodes say which reference each pixel came from.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
@@ -191,7 +197,7 @@ def compare_strategies() -> Graph:
     links: dict[str, Link] = {"image1": (one, 0), "image2": (two, 0)}
     joined = graph.add("ImageStitch", (1830, 40), (300, 180), links, ("right", True, 8, "white"))
     graph.video((1830, 280), (joined, 0), (one, 2), "compare_strategies")
-    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("Input", (0, -30, 310, 510), "input")
     graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
     graph.group("4 and 5, left", (1090, -30, 700, 670), "stages")
     graph.group("4 and 5, right", (1090, 650, 700, 670), "stages")
@@ -211,7 +217,7 @@ def references_from_video() -> Graph:
     )
     person = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",), "The person: a video")
     other = graph.add("ReenactSample", (20, 220), (270, 110), None, ("other person",), "Who drives")
-    model = graph.add("ReenactLoadModel", (20, 400), (270, 90), None, ("face_mesh",))
+    model = graph.add("ReenactLoadModel", (20, 400), (270, 230), None, ("face_mesh",))
     references = graph.references((350, 40), {"video": (person, 1)}, 6)
     motion = graph.motion((350, 760), model, (other, 1))
     graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
@@ -219,7 +225,7 @@ def references_from_video() -> Graph:
     fused = graph.fuse((1110, 40), warped)
     decoded = graph.decode((1490, 40), fused)
     graph.video((1490, 540), (decoded, 0), (decoded, 2), "references_from_video")
-    graph.group("Input", (0, -30, 310, 540), "input")
+    graph.group("Input", (0, -30, 310, 690), "input")
     graph.group("Picked references, and motion", (330, -30, 370, 1310), "stages")
     graph.group("Warp, fuse", (720, -30, 740, 950), "stages")
     graph.group("Result", (1470, -30, 460, 1260), "output")
@@ -236,8 +242,8 @@ def composite_and_upscale() -> Graph:
         "*Upscale Image (using Model)*, or send the mask to an inpainting graph.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
-    frames = graph.add("GetVideoComponents", (20, 380), (270, 100), {"video": (sample, 1)})
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
+    frames = graph.add("GetVideoComponents", (20, 520), (270, 100), {"video": (sample, 1)})
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
@@ -247,7 +253,7 @@ def composite_and_upscale() -> Graph:
     laid = graph.add("ImageCompositeMasked", (1490, 40), (270, 170), links, (0, 0, False))
     larger = graph.add("ImageScaleBy", (1490, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
     graph.video((1490, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
-    graph.group("Input", (0, -30, 310, 540), "input")
+    graph.group("Input", (0, -30, 310, 690), "input")
     graph.group("The five stages", (330, -30, 1130, 1310), "stages")
     graph.group("Composite, enlarge, save", (1470, -30, 460, 1130), "output")
     return graph
@@ -263,7 +269,7 @@ def save_and_reuse_motion() -> Graph:
         "to refresh the lists; your own file then appears in *Load Motion*.",
     )
     other = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",), "Who drives")
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
     motion = graph.motion((350, 40), model, (other, 1))
     graph.add("ReenactSaveMotion", (740, 40), (330, 120), {"motion": (motion, 0)}, ("reenact/motion",))
     person = graph.add("ReenactSample", (20, 660), (270, 110), None, ("same person",), "The person")
@@ -288,20 +294,112 @@ def one_node_video() -> Graph:
         "does not grow with the length, and the sound is kept.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 90), None, ("face_mesh",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     links: dict[str, Link] = {"model": (model, 0), "references": (references, 0), "video": (sample, 1)}
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
     video = graph.add("ReenactVideo", (740, 40), (330, 640), links, widgets)
     graph.save((1110, 40), (video, 0), "one_node_video")
-    graph.group("Input", (0, -30, 310, 360), "input")
+    graph.group("Input", (0, -30, 310, 510), "input")
     graph.group("References", (330, -30, 370, 720), "stages")
     graph.group("Video to video", (720, -30, 830, 720), "output")
     return graph
 
 
+def blueprint() -> dict[str, Any]:
+    """The five stages as one subgraph: pictures and a video in, frames, attribution and frame rate out."""
+    inner = Graph("Reenact five stages")
+    model = inner.add("ReenactLoadModel", (0, 0), (270, 230), None, ("face_mesh",))
+    references = inner.references((320, 0), {"images.image0": (model, 0)})
+    motion = inner.motion((320, 680), model, (model, 0))
+    warped = inner.warp((700, 0), model, references, motion, "relative")
+    fused = inner.fuse((1070, 0), warped)
+    decoded = inner.decode((1440, 0), fused)
+    outside: dict[int, int] = {}  # links that come from the subgraph's own inputs
+    for node, slot in ((references, 0), (motion, 1)):
+        entry = inner.nodes[node - 1]["inputs"][slot]
+        entry["type"] = ("IMAGE", "VIDEO")[slot]
+        inner.links[entry["link"] - 1][5] = entry["type"]
+        inner.nodes[model - 1]["outputs"][0]["links"].remove(entry["link"])
+        inner.links[entry["link"] - 1][1:3] = [-10, slot]
+        outside[slot] = entry["link"]
+    outputs = [("images", "IMAGE", decoded, 0), ("attribution", "IMAGE", fused, 1), ("frame_rate", "FLOAT", decoded, 2)]
+    for slot, (_, kind, node, output) in enumerate(outputs):
+        number = len(inner.links) + 1
+        inner.links.append([number, node, output, -20, slot, kind])
+        inner.nodes[node - 1]["outputs"][output]["links"].append(number)
+    last = len(inner.links) - len(outputs)
+    names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
+    number = str(uuid.uuid5(GRAPH_ID, inner.name))
+    definition = {
+        "id": number,
+        "version": 1,
+        "state": {"lastGroupId": 0, "lastNodeId": len(inner.nodes), "lastLinkId": len(inner.links), "lastRerouteId": 0},
+        "revision": 0,
+        "config": {},
+        "name": inner.name,
+        "inputNode": {"id": -10, "bounding": [-220, 0, 120, 80]},
+        "outputNode": {"id": -20, "bounding": [1790, 0, 120, 100]},
+        "inputs": [
+            {
+                "id": str(uuid.uuid5(GRAPH_ID, f"input {slot}")),
+                "name": name,
+                "type": kind,
+                "linkIds": [outside[slot]],
+                "pos": [-120, 20 * slot + 20],
+            }
+            for slot, (name, kind) in enumerate((("references", "IMAGE"), ("driving", "VIDEO")))
+        ],
+        "outputs": [
+            {
+                "id": str(uuid.uuid5(GRAPH_ID, f"output {slot}")),
+                "name": name,
+                "type": kind,
+                "linkIds": [last + slot + 1],
+                "pos": [1810, 20 * slot + 20],
+            }
+            for slot, (name, kind, _, _) in enumerate(outputs)
+        ],
+        "widgets": [],
+        "nodes": inner.nodes,
+        "groups": [],
+        "links": [dict(zip(names, link)) for link in inner.links],
+        "extra": {},
+    }
+    widgets = [[str(warped), "transfer"], [str(warped), "size"], [str(fused), "smoothing"], [str(fused), "strategy"]]
+    node = {
+        "id": 1,
+        "type": number,
+        "pos": [0, 0],
+        "size": [330, 240],
+        "flags": {},
+        "order": 0,
+        "mode": 0,
+        "inputs": [
+            {"name": name, "type": kind, "link": None} for name, kind in (("references", "IMAGE"), ("driving", "VIDEO"))
+        ],
+        "outputs": [{"name": name, "type": kind, "links": []} for name, kind, _, _ in outputs],
+        "properties": {"proxyWidgets": widgets},
+        "widgets_values": [],
+        "title": inner.name,
+    }
+    return {
+        "revision": 0,
+        "last_node_id": 1,
+        "last_link_id": 0,
+        "nodes": [node],
+        "links": [],
+        "version": 0.4,
+        "definitions": {"subgraphs": [definition]},
+        "extra": {},
+    }
+
+
 def main() -> None:
     """Write all graphs."""
+    BLUEPRINTS.mkdir(exist_ok=True)
+    text = json.dumps(blueprint(), indent=1, ensure_ascii=False)
+    (BLUEPRINTS / "Reenact five stages.json").write_text(text + "\n", encoding="utf-8")
     FOLDER.mkdir(exist_ok=True)
     makers = (
         five_stages, compare_strategies, references_from_video,

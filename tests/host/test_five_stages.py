@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import graphs
 import numpy as np
 import pytest
-from graphs import five_stages, node, pictures, psnr, show
+from graphs import SIZE, five_stages, node, pictures, psnr, show
 
 pytestmark = pytest.mark.host
 
@@ -69,6 +71,7 @@ def test_a_parameter_of_the_strategy_changes_the_result(host, first_run):
 
 def test_the_same_graph_gives_the_same_pixels(host, first_run):
     host.client.free()
+    time.sleep(1)  # the host forgets between two prompts, not at once
     again = host.client.run(five_stages("confidence"), timeout=180)
     assert {"3", "4", "5", "6", "7"} <= set(again.executed)
     for one, two in zip(pictures(host, first_run, "8"), pictures(host, again, "8")):
@@ -76,8 +79,6 @@ def test_the_same_graph_gives_the_same_pixels(host, first_run):
 
 
 def test_cancel_is_heard_within_a_second(host):
-    import time
-
     pressed: list[float] = []
 
     def stop(kind: str, data: dict) -> None:
@@ -212,3 +213,22 @@ def test_wrong_strengths_are_explained(host):
     assert "numbers separated by commas" in failing(host, prompt)[1]
     prompt["3"]["inputs"]["strengths"] = "1, 2"
     assert "2 numbers for 4 pictures" in failing(host, prompt)[1]
+
+
+def test_warped_pictures_confidence_and_flow_come_on_request(host):
+    """Every reference of every frame; the flow leads back to the reference's own pixels."""
+    prompt = five_stages(frames=2)
+    prompt["5"]["inputs"]["all_pictures"] = True
+    prompt["20"] = show(["5", 1])
+    prompt["21"] = node("MaskToImage", mask=["5", 2])
+    prompt["22"] = show(["21", 0])
+    prompt["23"] = show(["5", 3])
+    run = host.client.run(prompt, timeout=180)
+    assert run.status == "success", run.error
+    warped, sure, flow = (pictures(host, run, number) for number in ("20", "22", "23"))
+    assert len(warped) == len(sure) == len(flow) == 2 * 4
+    assert all(picture.shape == (SIZE, SIZE, 3) for picture in (*warped, *sure, *flow))
+    assert min(mask.std() for mask in sure) > 0.01
+    across, down = flow[0][SIZE // 2, :, 0], flow[0][:, SIZE // 2, 1]
+    assert across[-20] > across[SIZE // 2] > across[20]
+    assert down[-20] > down[SIZE // 2] > down[20]

@@ -79,3 +79,42 @@ def test_templates_are_offered_with_pictures(host):
     assert sorted(listed["reenact"]) == NAMES
     for name in NAMES:
         assert host.client.request(f"/api/workflow_templates/reenact/{name}.jpg")[:2] == b"\xff\xd8"
+
+
+def test_blueprint_holds_the_five_stages(editor):
+    file = FOLDER.parent / "subgraphs" / "Reenact five stages.json"
+    blueprint = json.loads(file.read_text(encoding="utf-8"))
+    listed = editor.host.client.json("/global_subgraphs")
+    assert "Reenact five stages" in [entry["name"] for entry in listed.values() if "reenact" in str(entry["info"])]
+    sample = {
+        "id": 2, "type": "ReenactSample", "pos": [-400, 0], "size": [270, 110], "flags": {}, "order": 0, "mode": 0,
+        "inputs": [], "properties": {}, "widgets_values": ["same person"],
+        "outputs": [
+            {"name": "references", "type": "IMAGE", "links": [1]},
+            {"name": "driving", "type": "VIDEO", "links": [2]},
+        ],
+    }  # fmt: skip
+    shown = {
+        "id": 3, "type": "PreviewImage", "pos": [500, 0], "size": [270, 270], "flags": {}, "order": 2, "mode": 0,
+        "inputs": [{"name": "images", "type": "IMAGE", "link": 3}],
+        "outputs": [], "properties": {}, "widgets_values": [],
+    }  # fmt: skip
+    (node,) = blueprint["nodes"]
+    node["inputs"][0]["link"], node["inputs"][1]["link"], node["outputs"][0]["links"] = 1, 2, [3]
+    blueprint["nodes"] += [sample, shown]
+    blueprint["links"] = [[1, 2, 0, 1, 0, "IMAGE"], [2, 2, 1, 1, 1, "VIDEO"], [3, 1, 0, 3, 0, "IMAGE"]]
+    blueprint |= {"last_node_id": 3, "last_link_id": 3}
+    editor.load_graph(blueprint)
+    prompt = editor.prompt()
+    kinds = {node["class_type"]: node["inputs"] for node in prompt.values()}
+    assert kinds["ReenactLoadReferences"]["images.image0"] == ["2", 0]
+    assert kinds["ReenactEncodeMotion"]["video"] == ["2", 1]
+    assert kinds["ReenactWarpPerReference"]["transfer"] == "relative"
+    assert kinds["ReenactFuseReferences"]["strategy"] == "auto"
+    for inputs in kinds.values():
+        if "size" in inputs:
+            inputs["size"] = 128
+    run = editor.host.client.run(prompt, timeout=240)
+    assert run.status == "success", run.error
+    assert len(run.outputs["3"]["images"]) == 30
+    assert editor.errors == [], "\n".join(editor.errors)
