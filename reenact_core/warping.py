@@ -20,6 +20,7 @@ MOST_FRAMES = 8  # frames computed together, before any out-of-memory halving
 # Warped pictures of one chunk on the CPU: below 32 MB the C library reuses memory instead of mapping fresh pages,
 # which costs more than the arithmetic. Measured with `reenact bench`.
 CHUNK_BYTES = 26 << 20
+DEVICE_CHUNK_BYTES = 2 << 30  # the same on other devices, where only the room counts
 
 
 class Memo:
@@ -118,9 +119,8 @@ def warp_per_reference(
 
 def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:
     """How many frames to compute together."""
-    if model.device.type != "cpu":
-        return MOST_FRAMES
-    return min(MOST_FRAMES, max(1, CHUNK_BYTES // (model.bytes_per_pair(size) * count)))
+    budget = CHUNK_BYTES if model.device.type == "cpu" else DEVICE_CHUNK_BYTES
+    return min(MOST_FRAMES, max(1, budget // (model.bytes_per_pair(size) * count)))
 
 
 def _join(first: Any, second: Any) -> Any:
