@@ -49,7 +49,7 @@ def load_motion(path: Path) -> DrivingMotion:
     tensors, facts = _read(path, MOTION)
     try:
         known = DrivingMotion._fields
-        extra = {name: tensors[name] for name in known if name in tensors}
+        extra: dict[str, Any] = {name: tensors[name] for name in known if name in tensors}
         extra |= {name: value for name, value in facts.items() if name in known and isinstance(value, bool)}
         height, width = facts["canvas"]
         return DrivingMotion(
