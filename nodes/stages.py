@@ -19,7 +19,7 @@ from ..reenact_core.warping import Memo, WarpedReferences
 from .networks import MotionNetwork, mapped, park, total_bytes, unpark
 
 MEMO_SHARE, MEMO_MOST = 0.25, 8 << 30  # of the free main memory; bytes
-CHUNK_ON_CPU, CHUNK = 2, 8  # frames; Cancel is heard between chunks at the latest
+CHUNK_ON_CPU = 2  # frames at most; Cancel is heard between chunks at the latest
 
 
 def memo_budget() -> int:
@@ -28,9 +28,11 @@ def memo_budget() -> int:
     return int(min(free * MEMO_SHARE, MEMO_MOST))
 
 
-def chunk_size() -> int:
-    """Frames to compute at once on the host's device."""
-    return CHUNK_ON_CPU if management.get_torch_device().type == "cpu" else CHUNK
+def in_short_chunks(warped: WarpedReferences) -> WarpedReferences:
+    """The same in chunks that are over soon, so that Cancel and the progress bar are in time on slow devices."""
+    if management.get_torch_device().type != "cpu":
+        return warped
+    return warped._replace(chunk=min(warped.chunk, CHUNK_ON_CPU))
 
 
 class HostMemo(Memo):
@@ -68,7 +70,7 @@ class HostWarped(NamedTuple):
     @classmethod
     def of(cls, network: MotionNetwork, warped: WarpedReferences) -> HostWarped:
         memo = HostMemo(memo_budget())
-        return cls(network, warped._replace(encoded=park(warped.encoded), memo=memo))
+        return cls(network, in_short_chunks(warped)._replace(encoded=park(warped.encoded), memo=memo))
 
     def awake(self) -> WarpedReferences:
         """The core's value with everything on the model's device."""

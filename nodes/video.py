@@ -26,7 +26,7 @@ from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
 from .progress import Progress
-from .stages import chunk_size
+from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
 
 FORMATS = ("mp4", "webm")
@@ -115,7 +115,7 @@ class ReenactVideo(io.ComfyNode):
             motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
             network = model.ready()
             transfer = Transfer(arguments["transfer"])
-            warped = warp_per_reference(references, motion, network, transfer, size, chunk=chunk_size())
+            warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))
             progress = Progress(len(warped.boxes), cls.hidden.unique_id)
             with (
                 _sound_file(clip, path) as sound,

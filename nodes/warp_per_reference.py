@@ -14,7 +14,7 @@ from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
 from .progress import Progress
-from .stages import HostMemo, HostWarped, chunk_size
+from .stages import HostMemo, HostWarped
 
 
 class WarpPerReference(io.ComfyNode):
@@ -89,7 +89,7 @@ class WarpPerReference(io.ComfyNode):
     ) -> io.NodeOutput:
         network = model.ready()
         wanted = max(size, 64) if size else None
-        warped = warp_per_reference(references, motion, network, Transfer(transfer), wanted, chunk=chunk_size())
+        warped = warp_per_reference(references, motion, network, Transfer(transfer), wanted)
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
         _fill(awake, cls.hidden.unique_id)
