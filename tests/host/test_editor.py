@@ -77,5 +77,7 @@ def test_template_runs_shows_previews_help_and_swaps_its_strategy(editor, lane, 
 
 def test_template_browser_offers_the_graphs(editor, request):
     editor.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates')")
-    editor.page.wait_for_timeout(1500)
+    editor.page.click("text=reenact >> visible=true", timeout=15_000)
+    editor.page.wait_for_selector("text=/five.stages/i >> visible=true", timeout=15_000)
+    editor.page.wait_for_timeout(1000)  # pictures arrive after the names
     editor.screenshot(f"templates_{request.node.callspec.id}")
