@@ -13,6 +13,7 @@ from torch import Tensor
 from . import geometry
 from .errors import ReenactError
 from .fusion.base import FusionStrategy, apply_prior, match_size, weighted_sum
+from .types import Evidence
 from .warping import WarpedReferences
 
 
@@ -52,35 +53,56 @@ class FusedFrames(NamedTuple):
     def chunks(self) -> Iterator[FusedChunk]:
         """Fused frames in order, a chunk at a time."""
         previous: Tensor | None = None
-        boxes = self.warped.boxes
+        boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
         for start, stop in self.warped.spans():
             evidence = self.warped.evidence(start, stop)
-            weights = apply_prior(self.strategy.weights(evidence), evidence.prior)
-            if self.smoothing.memory > 0:
-                lead = boxes[start - 1 : start] if start else boxes[:1]
-                weights = self._smooth(weights, previous, torch.cat([lead, boxes[start:stop]]))
+            lead = boxes[start - 1 : start] if start else boxes[:1]
+            walk = torch.cat([lead, boxes[start:stop]])
+            weights = settled_weights(evidence, self.strategy, self.smoothing, rate, walk, previous)
             previous = weights[-1]
-            features = self.strategy.fuse(evidence, weights)
-            share = weights.mean(2, keepdim=True)
-            levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
-            if share.shape[-2:] != (1, 1):
-                height, width = evidence.confidence.shape[-2:]
-                share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
-                share = share.unflatten(0, weights.shape[:2])
-            confidence = (evidence.confidence * share).sum(1)
-            yield FusedChunk(start, stop, features, weights, confidence, levels)
+            yield combine(evidence, weights, self.strategy, start)
 
-    def _smooth(self, weights: Tensor, previous: Tensor | None, boxes: Tensor) -> Tensor:
-        """Recursive average over frames; the previous weights follow the box when it moves."""
-        memory = self.smoothing.memory ** (25 / float(self.warped.motion.frame_rate))
-        smoothed = []
-        for t in range(len(weights)):
-            if previous is None:
-                previous = weights[t]
-            else:
-                previous = memory * _follow(previous, boxes[t], boxes[t + 1]) + (1 - memory) * weights[t]
-            smoothed.append(previous)
-        return torch.stack(smoothed)
+
+def settled_weights(
+    evidence: Evidence,
+    strategy: FusionStrategy,
+    smoothing: Smoothing,
+    frame_rate: float,
+    boxes: Tensor,
+    previous: Tensor | None,
+) -> Tensor:
+    """The strategy's weights [T,R,B,y,x] after the user's prior and smoothing over time.
+
+    Args:
+        boxes: [T+1,3], those of the frame before and of the T frames.
+        previous: [R,B,y,x] what this function returned for the frame before; None at the first.
+    """
+    weights = apply_prior(strategy.weights(evidence), evidence.prior)
+    if smoothing.memory == 0:
+        return weights
+    memory = smoothing.memory ** (25 / frame_rate)
+    smoothed = []
+    for t in range(len(weights)):
+        if previous is None:
+            previous = weights[t]
+        else:
+            # The previous weights follow the box when it moves.
+            previous = memory * _follow(previous, boxes[t], boxes[t + 1]) + (1 - memory) * weights[t]
+        smoothed.append(previous)
+    return torch.stack(smoothed)
+
+
+def combine(evidence: Evidence, weights: Tensor, strategy: FusionStrategy, start: int) -> FusedChunk:
+    """The evidence of frames from `start` on, fused with weights [T,R,B,y,x] of `settled_weights`."""
+    features = strategy.fuse(evidence, weights)
+    share = weights.mean(2, keepdim=True)
+    levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
+    if share.shape[-2:] != (1, 1):
+        height, width = evidence.confidence.shape[-2:]
+        share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
+        share = share.unflatten(0, weights.shape[:2])
+    confidence = (evidence.confidence * share).sum(1)
+    return FusedChunk(start, start + len(weights), features, weights, confidence, levels)
 
 
 def fuse_level(level: Tensor, share: Tensor) -> Tensor:
