@@ -8,7 +8,7 @@ docs are made. It answers one question: which share of each pixel comes from whi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -16,14 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ReenactError
+from ..parameters import check_ranges
+from ..parameters import parameter as parameter  # strategies find it here
 from ..types import Evidence
 
 _registry: dict[str, type[FusionStrategy]] = {}
-
-
-def parameter(default: float, low: float, high: float, tooltip: str, step: float = 0.01) -> Any:
-    """A numeric hyper-parameter with its range and the sentence users read about it."""
-    return field(default=default, metadata={"min": low, "max": high, "step": step, "tooltip": tooltip})
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,7 @@ class FusionStrategy(ABC):
             _registry[cls.name] = cls
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value, low, high = getattr(self, item.name), item.metadata["min"], item.metadata["max"]
-            if not low <= value <= high:
-                raise ReenactError(
-                    f"{self.name}: {item.name} is {value}, but must lie between {low} and {high}. "
-                    f"{item.metadata['tooltip']}"
-                )
+        check_ranges(self, self.name)
 
     @abstractmethod
     def weights(self, evidence: Evidence) -> Tensor:
