@@ -145,6 +145,12 @@ def summarise(rows: Sequence[Row]) -> tuple[Summary, ...]:
     return tuple(_summary(rows, method, region) for method, region in sorted(keys, key=_table_order))
 
 
+def measured_columns(rows: Sequence[Row], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Those of `columns` that any row has a value for."""
+    measured = {key for row in rows for key, value in row.values.items() if value is not None}
+    return tuple(column for column in columns if column.key in measured)
+
+
 def bootstrap(values: Sequence[float]) -> Interval:
     """Mean and percentile bootstrap interval (2.5 %, 97.5 %; 2,000 resamples of the clips, fixed seed)."""
     data = np.asarray(values, np.float64)

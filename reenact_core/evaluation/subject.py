@@ -22,7 +22,7 @@ from ..tracking import FaceTracker
 from ..types import DrivingMotion
 from ..video import VideoReader, is_video
 from ..warping import Memo, WarpedReferences, warp_per_reference
-from .protocol import Stages
+from .stages import Stages
 
 _CHUNK = 8  # frames read at once
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from reenact_core.errors import ReenactError
-from reenact_core.evaluation.protocol import Stages, evaluate
+from reenact_core.evaluation.protocol import evaluate
 from reenact_core.evaluation.result import NEAREST_COPY, ONE_REFERENCE, Method
 from reenact_core.evaluation.settings import Settings, select_frames
+from reenact_core.evaluation.stages import Stages
 from reenact_core.types import DrivingMotion, Faces
 
 SIDE = 96
