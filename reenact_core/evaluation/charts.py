@@ -41,12 +41,11 @@ def line_chart(title: str, axis: str, curves: Mapping[str, Sequence[tuple[int, I
     for tick in ticks:
         parts.append(f'<text x="{x(tick):.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{tick}</text>')
     parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 6}" text-anchor="middle">{html.escape(axis)}</text>')
-    for step in range(5):
-        value = low + (high - low) * step / 4
+    for value in _round_values(low, high):
         parts.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
             f'stroke="currentColor" opacity=".15"/>'
-            f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+            f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.6g}</text>'
         )
     for number, (name, curve) in enumerate(curves.items()):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -67,3 +66,10 @@ def line_chart(title: str, axis: str, curves: Mapping[str, Sequence[tuple[int, I
             f'<text x="{left + 15}" y="{top + 10}">{html.escape(name)}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Between three and eight multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = next(power * factor for factor in (5, 2, 1) if (high - low) / (power * factor) >= 3)
+    return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]

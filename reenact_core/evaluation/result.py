@@ -222,5 +222,7 @@ def _summary(rows: Iterable[Row], method: Method, region: str) -> Summary:
 
 def _table_order(key: tuple[Method, str]) -> tuple:
     method, region = key
-    rank = {NEAREST_COPY: 0, ONE_REFERENCE: 1}.get(method.name, 2)
+    rank = [NEAREST_COPY, ONE_REFERENCE].index(method.name) if method.name in (NEAREST_COPY, ONE_REFERENCE) else 2
+    if method.kind == "baseline" and rank == 2:
+        rank = -1  # baselines of other protocols come first
     return (REGIONS.index(region), rank, method.name if rank == 2 else "", method.references)

@@ -43,10 +43,13 @@ class Selection(NamedTuple):
     without_face: int
 
 
-def select_frames(found: Sequence[bool], settings: Settings) -> Selection:
-    """Every k-th frame of the second half that shows a face, and runs of consecutive frames for flicker."""
+def select_frames(found: Sequence[bool], settings: Settings, whole: bool = False) -> Selection:
+    """Every k-th frame of the second half that shows a face, and runs of consecutive frames for flicker.
+
+    `whole` takes the whole clip instead of its second half.
+    """
     count = len(found)
-    half = (count + 1) // 2
+    half = 0 if whole else (count + 1) // 2
     step = max(settings.step, math.ceil((count - half) / settings.most_frames))
     # Not the first frame of the half: it follows the last candidate for a reference.
     wanted = list(range(half + min(step, count - half) // 2, count, step))

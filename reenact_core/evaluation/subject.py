@@ -17,12 +17,13 @@ from ..fusion.base import FusionStrategy
 from ..motion import encode_motion
 from ..motion_models.base import MotionModel
 from ..references import encode_references, pick_by_coverage
-from ..retargeting import Transfer
+from ..retargeting import Transfer, retarget
 from ..tracking import FaceTracker
-from ..types import DrivingMotion
+from ..types import DrivingMotion, Faces
 from ..video import VideoReader, is_video
 from ..warping import Memo, WarpedReferences, warp_per_reference
 from .stages import Stages
+from .transfer import Intend
 
 _CHUNK = 8  # frames read at once
 
@@ -82,8 +83,9 @@ def pipeline_stages(
     smoothing: Smoothing | None = None,
     size: int | None = None,
     memo_bytes: int = 2**30,
+    transfer: Transfer = Transfer.ABSOLUTE,
 ) -> Stages:
-    """The pipeline in absolute mode, ready for `protocol.evaluate`.
+    """The pipeline, ready for `protocol.evaluate` in absolute mode or `transfer.evaluate_transfer` in either.
 
     Args:
         strategies: by the names that the settings list.
@@ -91,7 +93,7 @@ def pipeline_stages(
             reconstructs every k-th frame.
         memo_bytes: budget for warps that are kept from one strategy to the next.
     """
-    warps = _Warps(tracker, model, size, memo_bytes)
+    warps = _Warps(tracker, model, size, memo_bytes, transfer)
 
     def reconstruct(
         images: Sequence[Tensor], motion: DrivingMotion, indices: Sequence[int], strategy: str
@@ -108,6 +110,15 @@ def pipeline_stages(
     )
 
 
+def intended_faces(tracker: FaceTracker, transfer: Transfer) -> Intend:
+    """A function: the references' images and the driver's motion -> the faces the person should show."""
+
+    def intend(images: Sequence[Tensor], motion: DrivingMotion) -> Faces:
+        return retarget(motion, encode_references(images, tracker), transfer).faces
+
+    return intend
+
+
 def _encode_motion(
     tracker: FaceTracker, model: MotionModel, chunks: Iterator[Tensor], frame_rate: Fraction
 ) -> DrivingMotion:
@@ -117,8 +128,11 @@ def _encode_motion(
 class _Warps:
     """Warped references of the latest references and frames, so that strategies that follow share them."""
 
-    def __init__(self, tracker: FaceTracker, model: MotionModel, size: int | None, memo_bytes: int) -> None:
+    def __init__(
+        self, tracker: FaceTracker, model: MotionModel, size: int | None, memo_bytes: int, transfer: Transfer
+    ) -> None:
         self._tracker, self._model, self._size, self._memo_bytes = tracker, model, size, memo_bytes
+        self._transfer = transfer
         self._subject: tuple[list[Tensor], DrivingMotion, tuple[int, ...]] | None = None
         self._runs: list[WarpedReferences] = []
 
@@ -126,7 +140,7 @@ class _Warps:
         """One value per run of consecutive frames, each with a memo of its own."""
         if not self._is_latest(images, motion, indices):
             references = encode_references(images, self._tracker)
-            whole = warp_per_reference(references, motion, self._model, Transfer.ABSOLUTE, self._size)
+            whole = warp_per_reference(references, motion, self._model, self._transfer, self._size)
             spans = _consecutive(indices)
             share = self._memo_bytes // len(spans)
             self._runs = [_part(whole, start, stop, share) for start, stop in spans]

@@ -33,16 +33,16 @@ def markdown_table(columns: Sequence[Column], lines: Sequence[Summary], interval
     table = [header, ["---", "---:", *("---:" for _ in columns)]]
     for line in lines:
         cells = [_markdown_cell(line.values.get(column.key), column, intervals) for column in columns]
-        table.append([line.method.name, str(line.method.references), *cells])
+        table.append([line.method.name, str(line.method.references or "-"), *cells])
     return "\n".join("| " + " | ".join(row) + " |" for row in table)
 
 
-def html_table(columns: Sequence[Column], lines: Sequence[Summary]) -> str:
-    """Methods down, metrics across; the best of each column bold, baselines shaded."""
+def html_table(columns: Sequence[Column], lines: Sequence[Summary], counted: str = "Clips") -> str:
+    """Methods down, metrics across; the best of each column bold, baselines shaded. `counted`: what means run over."""
     columns = columns_with_values(columns, lines)
     best = {column.key: _best(lines, column) for column in columns}
     head = "".join(f"<th>{html.escape(column.label)}{_unit(column)}" for column in columns)
-    rows = [f"<tr><th>Method<th>R<th>Clips{head}"]
+    rows = [f"<tr><th>Method<th>R<th>{counted}{head}"]
     for line in lines:
         cells = []
         for column in columns:

@@ -1,0 +1,83 @@
+"""`reenact evaluate-transfer`: people driven by others, compared with real frames in like poses."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..evaluation.networks import load_metric_networks
+from ..evaluation.subject import find_clips, intended_faces, pipeline_stages
+from ..evaluation.transfer import TransferSettings, evaluate_transfer
+from ..evaluation.transfer_report import markdown_table, write_html
+from ..evaluation.transfer_result import write_json
+from ..fusing import Smoothing
+from ..fusion import strategy_class, strategy_names
+from ..retargeting import Transfer
+from ..tracking import FaceTracker
+from .options import add_model, check_file_target, chosen_model
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declare `reenact evaluate-transfer`."""
+    defaults = TransferSettings(strategies=("mean",))
+    parser = subparsers.add_parser("evaluate-transfer", help="measure motion transfer between people")
+    parser.add_argument("--drivers", nargs="+", required=True, type=Path, help="videos of those who move, or folders")
+    parser.add_argument(
+        "--people", nargs="+", required=True, type=Path, help="videos of those who are moved, or folders of videos"
+    )
+    parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
+    parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
+    parser.add_argument("--motion", choices=[t.value for t in Transfer], default=Transfer.RELATIVE.value)
+    parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
+    parser.add_argument("--html", type=Path, help="write a report with pictures and curves here")
+    parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
+    parser.add_argument("--every", type=int, default=defaults.step, help="transfer every k-th driving frame")
+    parser.add_argument("--most-frames", type=int, default=defaults.most_frames, help="at most about so many per pair")
+    parser.add_argument(
+        "--near", type=float, default=defaults.near,
+        help="pose and expression distance up to which a real frame is alike; 1 is a difference one clearly sees",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
+    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
+    parser.add_argument("--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time")
+    add_model(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Evaluate all pairs, print the table over people, write JSON and HTML."""
+    for path in filter(None, (options.json, options.html)):
+        check_file_target(path)
+    model = chosen_model(options)
+    names = options.strategies or [model.default_strategy]
+    settings = TransferSettings(
+        references=tuple(options.references),
+        strategies=tuple(names),
+        step=options.every,
+        most_frames=options.most_frames,
+        pictures=options.html is not None,
+        near=options.near,
+    )
+    transfer = Transfer(options.motion)
+    tracker = FaceTracker.load(model.device)
+    stages = pipeline_stages(
+        tracker, model, {name: strategy_class(name)() for name in names}, Smoothing(options.smoothing), options.size,
+        transfer=transfer,
+    )  # fmt: skip
+    drivers, people = find_clips(options.drivers, options.limit), find_clips(options.people, options.limit)
+    with tqdm(unit="step") as bar:
+
+        def progress(done: int, total: int, text: str) -> None:
+            bar.total, bar.n = total, done
+            bar.set_description(text)
+
+        result = evaluate_transfer(
+            drivers, people, stages, intended_faces(tracker, transfer), settings,
+            load_metric_networks(options.metrics_folder), {"model": model.name, "motion": options.motion}, progress,
+        )  # fmt: skip
+    write_json(result, options.json)
+    if options.html is not None:
+        write_html(result, options.html)
+    print(markdown_table(result))
