@@ -54,8 +54,11 @@ class FusedFrames(NamedTuple):
         """Fused frames in order, a chunk at a time."""
         previous: Tensor | None = None
         boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
+        first = {shot.start for shot in self.warped.motion.shot_spans()}
         for start, stop in self.warped.spans():
             evidence = self.warped.evidence(start, stop)
+            if start in first:
+                previous = None  # what the references gave before a cut says nothing about after it
             lead = boxes[start - 1 : start] if start else boxes[:1]
             walk = torch.cat([lead, boxes[start:stop]])
             weights = settled_weights(evidence, self.strategy, self.smoothing, rate, walk, previous)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -11,8 +12,11 @@ from torch import Tensor
 from .errors import FaceError, ReenactError, VideoError
 from .motion_models.base import MotionModel
 from .references import most_neutral
+from .shots import PictureChanges, find_shots
 from .tracking import FaceTracker, smooth_faces
-from .types import DrivingMotion, Faces
+from .types import DrivingMotion, Faces, shot_spans
+
+log = logging.getLogger(__name__)
 
 
 def encode_motion(
@@ -44,8 +48,10 @@ def encode_motion(
     box: Tensor | None = None
     recent: list[Tensor] = []
 
+    changes = PictureChanges()
+
     def watched() -> Iterable[Tensor]:
-        for chunk in chunks:
+        for chunk in changes.watch(chunks):
             canvas.append((chunk.shape[-2], chunk.shape[-1]))
             recent[:] = [chunk]
             yield chunk
@@ -65,7 +71,8 @@ def encode_motion(
             "be followed. Choose a smaller number; 0 is the largest face."
         )
     code = None if box is None else _join_codes(codes, parts)
-    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, code, box)
+    shots = find_shots(faces, changes.values())
+    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, code, box, shots)
 
 
 def motion_of_faces(
@@ -76,12 +83,14 @@ def motion_of_faces(
     smooth: bool = True,
     code: Tensor | None = None,
     code_box: Tensor | None = None,
+    shots: Tensor | None = None,
 ) -> DrivingMotion:
     """Driving motion of faces that are tracked already, axis T, in pixels of `canvas` (H, W).
 
     Args:
         neutral, smooth: as for `encode_motion`. code: [T,D] the motion model's own, where it has one, and code_box:
             [3] the square of the frames it was read from. Frames without a face repeat the nearest one's code.
+        shots: [T] long, number of each frame's shot, as `find_shots` gives it; nothing is averaged across cuts.
     Raises:
         FaceError: no frame has a face. ReenactError: `neutral` is out of range.
     """
@@ -92,9 +101,13 @@ def motion_of_faces(
         )
     if neutral is not None and not 0 <= neutral < len(faces.found):
         raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
-    nearest = _nearest_found(faces.found)
+    parts = shot_spans(shots, len(faces.found))
+    if len(parts) > 1:
+        cuts = ", ".join(str(part.start) for part in parts[1:])
+        log.warning("Cuts before frames %s; each shot is followed on its own.", cuts)
+    nearest = torch.cat([_nearest_found(faces.found[part]) + part.start for part in parts])
     if smooth:
-        faces = smooth_faces(faces, float(frame_rate))
+        faces = smooth_faces(faces, float(frame_rate), parts)
     else:
         faces = faces.at(nearest)._replace(score=faces.score, found=faces.found)
     code = None if code is None else code[nearest]
@@ -108,6 +121,7 @@ def motion_of_faces(
         code=code,
         neutral_code=None if code is None else code[[resting]],
         code_box=code_box,
+        shots=shots if len(parts) > 1 else None,
     )
 
 

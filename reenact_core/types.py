@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
@@ -61,11 +62,23 @@ class DrivingMotion(NamedTuple):
     code_box: Tensor | None = None  # [3] long, left top side of the square in the driving frames that was encoded
     floating: bool = False  # True: nobody asked for this neutral frame; relative transfer may choose a better one
     transfer: Transfer = Transfer.ABSOLUTE  # RELATIVE once the faces are this person's, on the first reference
+    shots: Tensor | None = None  # [T] long, number of the shot each frame belongs to; None = all are one shot
 
     def at(self, index: slice) -> DrivingMotion:
         """The frames of a slice of the T axis, as a new value."""
         code = None if self.code is None else self.code[index]
-        return self._replace(faces=self.faces.at(index), code=code)
+        shots = None if self.shots is None else self.shots[index]
+        return self._replace(faces=self.faces.at(index), code=code, shots=shots)
+
+    def shot_spans(self) -> list[slice]:
+        """The frames of each shot, in order."""
+        return shot_spans(self.shots, len(self.faces.score))
+
+
+def shot_spans(shots: Tensor | None, count: int) -> list[slice]:
+    """Runs of equal numbers in `shots` [T]; all `count` frames where it is None."""
+    cuts = [] if shots is None else ((shots.diff() != 0).nonzero()[:, 0] + 1).tolist()
+    return [slice(start, stop) for start, stop in pairwise([0, *cuts, count])]
 
 
 class Evidence(NamedTuple):

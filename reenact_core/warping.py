@@ -66,10 +66,10 @@ class WarpedReferences(NamedTuple):
         return kept
 
     def spans(self) -> Iterator[tuple[int, int]]:
-        """Consecutive (start, stop) spans that cover all frames in chunks."""
-        count = len(self.boxes)
-        for start in range(0, count, self.chunk):
-            yield start, min(start + self.chunk, count)
+        """Consecutive (start, stop) spans that cover all frames in chunks; none reaches across a cut."""
+        for shot in self.motion.shot_spans():
+            for start in range(shot.start, shot.stop, self.chunk):
+                yield start, min(start + self.chunk, shot.stop)
 
     def only(self, frame: int) -> WarpedReferences:
         """The same for a single driving frame."""

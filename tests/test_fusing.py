@@ -66,6 +66,16 @@ def test_smoothing_is_a_recursive_average_across_chunks(evidence):
         assert torch.allclose(result[t], 0.6 * result[t - 1] + 0.4 * raw[t], atol=1e-5)
 
 
+def test_smoothing_begins_anew_after_a_cut(evidence):
+    warped = prepared(evidence)
+    warped = warped._replace(motion=warped.motion._replace(shots=(torch.arange(FRAMES) >= 5).long()))
+    chunks = list(fuse_references(warped, strategy_class("confidence")(), Smoothing(0.9)).chunks())
+    assert [(c.start, c.stop) for c in chunks] == [(0, 4), (4, 5), (5, 9), (9, 10)]
+    raw = strategy_class("confidence")().weights(evidence)
+    assert torch.allclose(chunks[2].weights[0], raw[5], atol=1e-6)
+    assert not torch.allclose(chunks[1].weights[0], raw[4], atol=1e-2)
+
+
 def test_smoothing_lasts_equally_long_at_every_frame_rate(evidence):
     double = Evidence(*(None if f is None else f.repeat_interleave(2, 0) for f in evidence))
     slow = run(prepared(evidence, rate=25), memory=0.6).weights

@@ -7,6 +7,7 @@ the pixel. Fusion happens on images (C = 3).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ class FaceMesh(MotionModel):
         return cls(load_network(WEIGHTS))
 
     def place(self, motion: DrivingMotion) -> Tensor:
-        return steady_boxes(motion.faces.landmarks, motion.canvas)
+        return steady_boxes(motion.faces.landmarks, motion.canvas, motion.shot_spans())
 
     def encode_references(
         self, references: References, motion: DrivingMotion, side: int, size: int
@@ -179,22 +180,28 @@ def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
     return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])
 
 
-def steady_boxes(landmarks: Tensor, canvas: tuple[int, int]) -> Tensor:
+def steady_boxes(landmarks: Tensor, canvas: tuple[int, int], shots: Sequence[slice] | None = None) -> Tensor:
     """Square boxes [T,3] long (left, top, side) around the head, one side for all frames and calm in motion.
 
-    A box that need not move does not: where one still box of at most 1.35 times the side holds every frame, it is
-    used, because then the background grid stands still too.
+    A box that need not move does not: where one still box of at most 1.35 times the side holds every frame of a shot,
+    it is used, because then the background grid stands still too.
+
+    Args:
+        shots: consecutive runs of frames; the box may jump between them. None = one run.
     """
     points = landmarks[:, :MESH_POINTS, :2]
     low, high = points.amin(1), points.amax(1)  # [T,2]
     extent = (high - low).amax(1)
     side = BOX_EXTENT * torch.quantile(extent, 0.98)
     centre = (low + high) / 2
-    middle = (centre.amin(0) + centre.amax(0)) / 2
-    reach = (centre.amax(0) - centre.amin(0)).max()
-    if side + reach <= 1.35 * side:
-        side = side + reach
-        centre = middle.expand_as(centre)
+    widest = torch.zeros(())
+    for shot in shots or [slice(None)]:
+        within = centre[shot]
+        reach = (within.amax(0) - within.amin(0)).max()
+        if side + reach <= 1.35 * side:
+            widest = torch.maximum(widest, reach)
+            centre[shot] = (within.amin(0) + within.amax(0)) / 2
+    side = side + widest
     lift = torch.stack([torch.zeros(()), BOX_LIFT * side])
     steps = (side.clamp(max=2 * max(canvas)) / SIDE_STEP).ceil().clamp_min(1)
     whole = int(steps) * SIDE_STEP

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -33,10 +33,11 @@ ALONE = 3.0  # how much more a single point must have moved than its neighbourho
 NEIGHBOURHOOD = 0.5  # centimetres on the canonical face over which likeness is judged
 
 
-def smooth_faces(faces: Faces, frame_rate: float) -> Faces:
+def smooth_faces(faces: Faces, frame_rate: float, shots: Sequence[slice] | None = None) -> Faces:
     """The faces of a whole clip without jitter and without gaps.
 
-    faces: T successive frames; frame_rate: frames per second. Frames where nobody was found are interpolated
+    faces: T successive frames; frame_rate: frames per second; shots: consecutive runs of frames, each with at least
+    one face, across whose borders nothing is averaged (None = one run). Frames where nobody was found are interpolated
     between their neighbours (held before the first and after the last) and listed in a warning; their `found`
     stays False and their score zero. Rotations are fitted anew to the smoothed landmarks.
     Raises FaceError if no frame has a face.
@@ -48,13 +49,18 @@ def smooth_faces(faces: Faces, frame_rate: float) -> Faces:
         )
     if len(found) < len(faces.found):
         log.warning("No face in frames %s; the motion there is interpolated.", _spans(~faces.found))
-    landmarks = _fill(faces.landmarks.float(), found)
-    blendshapes = _fill(faces.blendshapes.float(), found)
-    spread = SPREAD * frame_rate
-    size = float((landmarks.amax(1) - landmarks.amin(1))[:, :2].amax(1).median())
-    landmarks = _smooth_points(landmarks, spread, size)
-    blendshapes = _smooth_values(blendshapes, spread)
+    parts = [_smooth_shot(faces.at(shot), SPREAD * frame_rate) for shot in shots or [slice(None)]]
+    landmarks, blendshapes = (torch.cat(values) for values in zip(*parts))
     return faces._replace(landmarks=landmarks, blendshapes=blendshapes, rotation=head_rotation(landmarks))
+
+
+def _smooth_shot(faces: Faces, spread: float) -> tuple[Tensor, Tensor]:
+    """Landmarks and blendshapes of one shot without gaps and jitter; spread in frames."""
+    found = faces.found.nonzero()[:, 0]
+    landmarks = _fill(faces.landmarks.float(), found)
+    size = float((landmarks.amax(1) - landmarks.amin(1))[:, :2].amax(1).median())
+    blendshapes = _fill(faces.blendshapes.float(), found)
+    return _smooth_points(landmarks, spread, size), _smooth_values(blendshapes, spread)
 
 
 def _spans(missing: Tensor) -> str:
