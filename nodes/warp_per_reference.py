@@ -104,8 +104,7 @@ def _fill(warped: WarpedReferences, node_id: str | None) -> None:
     progress = Progress(len(warped.boxes), node_id)
     memo = warped.memo
     assert isinstance(memo, HostMemo)
-    for start, stop in warped.spans():
-        warped.evidence(start, stop)
+    for start, stop, _ in warped.all_evidence():
         progress.advance(stop - start)
         if (start, stop) not in memo:
             break
@@ -114,8 +113,7 @@ def _fill(warped: WarpedReferences, node_id: str | None) -> None:
 def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor, Tensor]:
     """Warped pictures, confidence and ST maps of every frame and reference, for the host."""
     images, masks, maps = [], [], []
-    for start, stop in warped.spans():
-        evidence = warped.evidence(start, stop)
+    for _, _, evidence in warped.all_evidence():
         looks = warped.model.preview(warped.encoded, evidence)
         size = (looks.shape[-2], looks.shape[-1])
         confidence = torch.nn.functional.interpolate(evidence.confidence.flatten(0, 1), size, mode="bilinear")

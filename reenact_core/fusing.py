@@ -55,8 +55,7 @@ class FusedFrames(NamedTuple):
         previous: Tensor | None = None
         boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
         first = {shot.start for shot in self.warped.motion.shot_spans()}
-        for start, stop in self.warped.spans():
-            evidence = self.warped.evidence(start, stop)
+        for start, stop, evidence in self.warped.all_evidence():
             if start in first:
                 previous = None  # what the references gave before a cut says nothing about after it
             lead = boxes[start - 1 : start] if start else boxes[:1]

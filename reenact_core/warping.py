@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .motion_models.base import MotionModel
+from .parallel import ahead
 from .retargeting import Transfer, retarget
 from .types import DrivingMotion, Evidence, References
 
@@ -64,6 +65,18 @@ class WarpedReferences(NamedTuple):
             kept = self._compute(start, stop)
             self.memo.put((start, stop), kept)
         return kept
+
+    def all_evidence(self) -> Iterator[tuple[int, int, Evidence]]:
+        """(start, stop, evidence) of all frames, span by span in order; what the memo lacks is computed ahead."""
+
+        def compute(known: tuple[int, int, Evidence | None]) -> tuple[int, int, Evidence]:
+            start, stop, kept = known
+            return start, stop, self._compute(start, stop) if kept is None else kept
+
+        known = ((start, stop, self.memo.get((start, stop))) for start, stop in self.spans())
+        for start, stop, evidence in ahead(compute, known, self.model.device):
+            self.memo.put((start, stop), evidence)
+            yield start, stop, evidence
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Consecutive (start, stop) spans that cover all frames in chunks; none reaches across a cut."""
