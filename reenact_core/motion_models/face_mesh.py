@@ -132,7 +132,8 @@ class FaceMesh(MotionModel):
         else:
             maps = flow_maps(flows).to(grids)
             inputs = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
-            mixed = self.network(inputs, grids, encoded.coarse, per_box)
+            with _half_precision(self.device):
+                mixed = self.network(inputs, grids, encoded.coarse, per_box)
         deformation = mix_candidates(grids, mixed.contributions, mixed.shift, per_box)
         features = sample_each(encoded.images, upsample_deformation(deformation, size))
         usable = sample_each(encoded.usable, deformation, "zeros")
@@ -164,6 +165,17 @@ class FaceMeshRules(FaceMesh):
     @classmethod
     def load(cls) -> FaceMeshRules:
         return cls()
+
+
+def _half_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 for the layers that bear it, where the CPU computes with it; never in training, which has its own say.
+
+    The network is about twice as fast with it.
+    """
+    capable = device.type == "cpu" and any(
+        getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile")
+    )
+    return torch.autocast("cpu", torch.bfloat16, enabled=capable and not torch.is_grad_enabled())
 
 
 def flow_maps(flows: mesh_flows.Flows) -> Tensor:

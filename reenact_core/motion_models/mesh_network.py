@@ -79,7 +79,7 @@ class MeshNetwork(nn.Module):
         x = self.up2(torch.cat([_double(deep), skip2], 1))
         x = self.up1(torch.cat([_double(x), skip1], 1))
         x = self.up0(torch.cat([_double(x), skip0], 1))
-        first = self.first(x)
+        first = _head(self.first, x)
         contributions = first[:, :COUNT].softmax(1).unflatten(0, (frames, count))
         shift = RESIDUAL_REACH * torch.tanh(first[:, COUNT : COUNT + 2])
         logits = first[:, COUNT + 2 :]
@@ -90,7 +90,7 @@ class MeshNetwork(nn.Module):
         share = logits[:, :1].unflatten(0, (frames, count)).softmax(1)
         consensus = (looks * share).sum(1, keepdim=True).expand_as(looks)
         beside = torch.cat([looks, consensus, looks - consensus], 2).flatten(0, 1)
-        second = self.second(self.register(torch.cat([x, beside], 1)))
+        second = _head(self.second, self.register(torch.cat([x, beside], 1)))
         shift = shift + 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
         logits = logits + second[:, 2:]
         pairs = logits.unflatten(0, (frames, count))
@@ -138,7 +138,7 @@ def network_inputs(
 
 def mix_candidates(grids: Tensor, contributions: Tensor, shift: Tensor, per_box: Tensor) -> Tensor:
     """Deformation [T,R,G,G,2]: candidates [T,R,K,G,G,2] mixed by contributions, plus shift [T,R,2,G,G] box sides."""
-    mixed = torch.einsum("trkhwc,trkhw->trhwc", grids, contributions)
+    mixed = (grids * contributions[..., None]).sum(2)
     return mixed + rearrange(shift, "t r c h w -> t r h w c") * per_box
 
 
@@ -150,6 +150,15 @@ def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") ->
         for r in range(images.shape[0])
     ]
     return torch.stack(looks, 1)
+
+
+def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
+    """A convolution whose results are decisions and positions: in full precision, whatever that of x [N,C,G,G].
+
+    Its few channels are read apart from each other, so they do not stay channels last.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        return head(x.to(head.weight.dtype)).contiguous()
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
