@@ -6,7 +6,7 @@ Most operations of the pipeline take well under a millisecond, and splitting one
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> Iterator[Result]:
+def ahead(work: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> Generator[Result, None, None]:
     """`work(item)` of every item, in order; on a CPU some are computed ahead on threads.
 
     There are as many threads as torch may use, at most MOST_WORKERS. None of them splits an operation any further,

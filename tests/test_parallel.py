@@ -1,0 +1,66 @@
+"""Chunks computed ahead: order, exceptions, bounds, and the caller's thread count."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from reenact_core.parallel import MOST_WORKERS, ahead
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[1, 2, 8])
+def threads(request) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order(threads):
+    assert list(ahead(lambda number: number**2, range(50), CPU)) == [number**2 for number in range(50)]
+    assert torch.get_num_threads() == threads
+
+
+def test_an_exception_comes_out_in_its_place(threads):
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for result in ahead(lambda number: 6 // (3 - number), range(9), CPU):
+            seen.append(result)
+    assert seen == [2, 3, 6]
+    assert torch.get_num_threads() == threads
+
+
+def test_no_more_than_a_few_items_are_ahead_of_the_consumer(threads):
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = ahead(lambda number: number, items(), CPU)
+    for number, result in enumerate(results):
+        assert result == number and len(taken) <= number + 2 + min(threads, MOST_WORKERS)
+        if number == 5:
+            results.close()
+    assert len(taken) < 12 and torch.get_num_threads() == threads
+
+
+def test_workers_do_not_split_operations(threads):
+    names = threading.Barrier(min(threads, MOST_WORKERS), timeout=30)
+
+    def work(_: int) -> tuple[int, str]:
+        names.wait()  # as many at the same time as there may be
+        return torch.get_num_threads(), threading.current_thread().name
+
+    results = list(ahead(work, range(8), CPU))
+    assert {count for count, _ in results} == {1}
+    assert len({name for _, name in results}) == min(threads, MOST_WORKERS)
+
+
+def test_other_devices_get_no_threads():
+    caller = threading.current_thread()
+    assert list(ahead(lambda _: threading.current_thread() is caller, range(3), torch.device("meta"))) == [True] * 3
