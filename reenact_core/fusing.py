@@ -124,5 +124,10 @@ def _follow(weights: Tensor, old: Tensor, new: Tensor) -> Tensor:
 def fuse_references(
     warped: WarpedReferences, strategy: FusionStrategy, smoothing: Smoothing | None = None
 ) -> FusedFrames:
-    """Combine the references with one strategy. Nothing is computed until the frames are asked for."""
+    """Combine the references with one strategy. Nothing is computed until the frames are asked for.
+
+    Raises:
+        ReenactError: the strategy's parameters do not fit these references.
+    """
+    strategy.check(len(warped.references.images))
     return FusedFrames(warped, strategy, smoothing or Smoothing())

@@ -1,8 +1,8 @@
 """The values that travel between the stages.
 
 All are immutable named tuples of tensors. Axes keep their letters everywhere: T driving frames,
-R references, N images of either kind, K keypoints, C channels, D depth, H W height and width; h w a coarser
-height and width. Coordinates follow the Convention block of `geometry`.
+R references, N images of either kind, K keypoints, G regions, C channels, D depth, H W height and width; h w a
+coarser height and width. Coordinates follow the Convention block of `geometry`.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ class Evidence(NamedTuple):
     levels: tuple[Tensor, ...] | None = None  # further features [T,R,C,H,W], each of a size of its own; same weights
     pictures: Tensor | None = None  # [T,R,3,y,x] in [0,1], for previews, where the features are no pictures
     places: Tensor | None = None  # [T,R,2,h,w] where in its reference each pixel is read: x, y in shares of its size
+    regions: Tensor | None = None  # [T,G,h,w] 0..1, sum over G 1: which of `face_regions.REGIONS` a pixel belongs to
+    differences: Tensor | None = None  # [T,R,G] >= 0, how unlike the driving frame the reference is in each region
 
     @property
     def nbytes(self) -> int:

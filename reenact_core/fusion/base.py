@@ -38,6 +38,9 @@ class FusionStrategy(ABC):
     def __post_init__(self) -> None:
         check_ranges(self, self.name)
 
+    def check(self, count: int) -> None:  # noqa: B027 - most strategies take any number of references
+        """Refuses hyper-parameters that do not fit `count` references, before any work; raises ReenactError."""
+
     @abstractmethod
     def weights(self, evidence: Evidence) -> Tensor:
         """Share of each reference: [T,R,B,y,x], >= 0, sum over R 1.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..errors import CheckpointError, ReenactError
+from ..face_regions import region_differences, region_maps
 from ..pose import pose_distance
 from ..types import DrivingMotion, Evidence, Faces, References, Transfer
 from .base import MotionModel
@@ -172,6 +173,8 @@ class CheckpointModel(MotionModel):
             prior=usable * encoded.strengths.to(usable)[:, None, None, None],
             levels=warped.levels,
             pictures=self.sample(encoded.pictures, warped.deformation, PREVIEW),
+            regions=region_maps(motion.faces.landmarks, boxes, warped.visibility.shape[-1]).to(usable),
+            differences=region_differences(motion.faces, encoded.faces).to(usable),
         )
 
     def decode(

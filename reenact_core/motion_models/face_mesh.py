@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import geometry
 from ..colour_match import colour_gains
+from ..face_regions import region_differences, region_maps
 from ..pose import pose_distance
 from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Evidence, Faces, References
@@ -112,7 +113,11 @@ class FaceMesh(MotionModel):
             motion.faces, encoded.faces, encoded.background, boxes.float(), GRID, encoded.facing
         )
         distance = pose_distance(motion.faces, encoded.faces)
-        return self.evidence(encoded, flows, distance, boxes, size)[0]
+        evidence, _ = self.evidence(encoded, flows, distance, boxes, size)
+        return evidence._replace(
+            regions=region_maps(motion.faces.landmarks, boxes, GRID).to(evidence.confidence),
+            differences=region_differences(motion.faces, encoded.faces).to(evidence.confidence),
+        )
 
     def evidence(
         self, encoded: EncodedReferences, flows: mesh_flows.Flows, distance: Tensor, boxes: Tensor, size: int

@@ -164,8 +164,12 @@ def test_evidence_is_proper(small):
     assert 0 <= evidence.confidence.min() < evidence.confidence.max() <= 1
     assert evidence.pictures.shape[:3] == (2, 3, 3)
     assert 0 <= evidence.pictures.min() < evidence.pictures.max() <= 1 + 1e-5
-    total = sum(t.nbytes for t in (evidence.features, evidence.confidence, evidence.distance, evidence.prior))
-    total += evidence.pictures.nbytes + sum(level.nbytes for level in evidence.levels or ())
+    assert evidence.regions.shape == (2, 5, height, width)
+    assert torch.allclose(evidence.regions.sum(1), torch.ones(2, height, width), atol=1e-5)
+    assert evidence.regions[:, :3].sum() > 0, "the face lies in the frame"
+    assert evidence.differences.shape == (2, 3, 5)
+    flat = [part for field in evidence for part in (field if isinstance(field, tuple) else (field,))]
+    total = sum(part.nbytes for part in flat if part is not None)
     assert evidence.nbytes == total
 
 
