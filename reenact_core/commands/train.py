@@ -38,7 +38,9 @@ def execute(options: argparse.Namespace) -> None:
     device = chosen_device(options)
     config = read_config(options.config) if options.config else TrainingConfig()
     if options.smoke:
-        config = replace(config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8)
+        config = replace(
+            config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8, refiner_width=8
+        )
     if options.steps is not None:
         config = replace(config, steps=options.steps)
     lpips = options.metrics_folder / LPIPS_FILE

@@ -24,17 +24,10 @@ from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .background import align_backgrounds
 from .base import MotionModel
-from .mesh_flows import MESH_POINTS
-from .mesh_network import (
-    GRID,
-    MeshNetwork,
-    NetworkOutput,
-    load_network,
-    mix_candidates,
-    network_inputs,
-    sample_each,
-)
+from .mesh_flows import FINER, MESH_POINTS
+from .mesh_network import GRID, NetworkInputs, NetworkOutput, network_inputs, sample_each
 from .mesh_rules import mix_by_rules
+from .mesh_weights import Networks, load_networks
 
 WEIGHTS = Path(__file__).parent / "weights" / "face_mesh.safetensors"
 SIDE_STEP = 64  # boxes are a multiple of this, so that grid cells are whole pixels
@@ -48,6 +41,7 @@ class EncodedReferences(NamedTuple):
 
     images: Tensor  # [R,3,H,W] in [0,1], colour matched to the first
     coarse: Tensor  # [R,3,h,w] the same, one pixel per grid cell
+    fine: Tensor  # [R,3,y,x] the same, one pixel per fine cell
     usable: Tensor  # [R,1,h,w] in [0,1] the user's masks; 0 in the padding
     person: Tensor  # [R,1,h,w] in [0,1] matte, 1 = person
     faces: Faces  # in pixels of `images`
@@ -60,19 +54,20 @@ class EncodedReferences(NamedTuple):
 
 
 class FaceMesh(MotionModel):
-    """Mesh geometry, mixed by a small network, or by rules where there is none."""
+    """Mesh geometry, mixed and refined by small networks, or mixed by rules where there are none."""
 
     name = "face_mesh"
     default_strategy = "learned"
 
-    def __init__(self, network: MeshNetwork | None = None) -> None:
+    def __init__(self, networks: Networks | None = None) -> None:
         super().__init__()
         self.matte = PersonMatte.load()
-        self.network = network
+        self.network = None if networks is None else networks.motion
+        self.refiner = None if networks is None else networks.refiner
 
     @classmethod
     def load(cls) -> FaceMesh:
-        return cls(load_network(WEIGHTS))
+        return cls(load_networks(WEIGHTS))
 
     def place(self, motion: DrivingMotion) -> Tensor:
         return steady_boxes(motion.faces.landmarks, motion.canvas, motion.shot_spans())
@@ -97,6 +92,7 @@ class FaceMesh(MotionModel):
         return EncodedReferences(
             images=images,
             coarse=coarsen(images, cell),
+            fine=coarsen(images, cell / FINER),
             usable=coarsen(masks, cell),
             person=person,
             faces=faces,
@@ -136,10 +132,11 @@ class FaceMesh(MotionModel):
             mixed = mix_by_rules(flows, grids, encoded.person, encoded.sharpness, distance)
         else:
             maps = flow_maps(flows).to(grids)
-            inputs = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
+            maps = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
+            mesh = geometry.normalise(flows.mesh, image_size).to(grids)
             with _half_precision(self.device):
-                mixed = self.network(inputs, grids, encoded.coarse, per_box)
-        deformation = mix_candidates(grids, mixed.contributions, mixed.shift, per_box)
+                mixed = self.network(NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box))
+        deformation = mixed.deformation
         features = sample_each(encoded.images, upsample_deformation(deformation, size))
         usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
@@ -150,9 +147,20 @@ class FaceMesh(MotionModel):
         places = None
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
-        return Evidence(features, confidence, distance, prior, mixed.scores, places=places), mixed
+        levels = None if mixed.context is None else (mixed.context,)
+        return Evidence(features, confidence, distance, prior, mixed.scores, levels, places=places), mixed
 
-    def decode(self, encoded: EncodedReferences, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
+    def decode(
+        self,
+        encoded: EncodedReferences,
+        features: Tensor,
+        motion: DrivingMotion,
+        boxes: Tensor,
+        levels: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        if self.refiner is not None:
+            with _half_precision(self.device):
+                features = self.refiner(features, *levels)
         return features.clamp(0, 1)
 
     def plate(self, encoded: EncodedReferences, canvas: tuple[int, int]) -> Tensor:
@@ -191,7 +199,7 @@ def flow_maps(flows: mesh_flows.Flows) -> Tensor:
 
 
 def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
-    """Deformation [T,R,G,G,2] at size x size, bilinear: [T,R,size,size,2]."""
+    """Deformation [T,R,n,n,2] at size x size, bilinear: [T,R,size,size,2]."""
     flat = deformation.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # as channels-last it takes four times as long
     flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
     return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])

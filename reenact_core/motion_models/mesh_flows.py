@@ -12,6 +12,7 @@ instead of learned keypoints.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from ..types import Faces
 
 BACKGROUND, HEAD, MESH, TORSO = 0, slice(1, 4), 4, 5
 COUNT = 6
+FINER = 2  # the mesh is drawn on a grid this much finer: eyelids and lips are only a few cells wide
 HEAD_DEPTHS = (0.0, 0.35, 0.8)  # behind the face's mean depth, in face heights
 TORSO_DAMPING = 0.4
 MESH_POINTS = 468
@@ -55,6 +57,10 @@ RIGID = (
     2,
 )
 FOREHEAD, CHIN = 10, 152
+# Rings of vertices around what opens and closes. The canonical mesh spans the openings with triangles of its own.
+LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+RIGHT_LIDS = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_LIDS = (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398)
 # (iris centre, its rim points, the corners and lids that bound the eye's opening)
 EYES = ((468, (469, 470, 471, 472), (33, 133, 159, 145)), (473, (474, 475, 476, 477), (362, 263, 386, 374)))
 
@@ -63,7 +69,9 @@ class Flows(NamedTuple):
     """Geometry of T driving frames against R references on a G x G grid over each frame's box."""
 
     positions: Tensor  # [T,R,COUNT,G,G,2] xy in pixels of the reference, one per candidate
-    inside: Tensor  # [T,1,G,G] 1 where the face mesh covers the driving pixel
+    mesh: Tensor  # [T,R,F,F,2] the mesh candidate on a grid of F = FINER * G cells per side
+    openings: Tensor  # [T,2,F,F] 1 inside the driving face's lips (channel 0), eyelids (1)
+    inside: Tensor  # [T,1,G,G] 0..1, share of the cell that the face mesh covers
     residual: Tensor  # [T,R,1,G,G] how far mesh and rigid flow differ, in face heights; 0 = same expression here
     facing: Tensor  # [T,R,1,G,G] cosine of the reference's view of the skin seen here; <= 0 is turned away
     normals: Tensor  # [T,3,G,G] skin normals in the driving frame
@@ -101,7 +109,7 @@ def compute_flows(
         facing: [R,468] cosine of each reference's view of each vertex (0 or less where hidden).
     """
     frames, count = len(driving.score), len(reference.score)
-    points = _box_points(boxes, grid)  # [T,G*G,2] canvas pixels
+    points = box_points(boxes, grid)  # [T,G*G,2] canvas pixels
     height = face_height(driving.landmarks)
 
     # Rigid head transform for every pair, driving -> reference.
@@ -120,21 +128,28 @@ def compute_flows(
     seen = facing[None, :, :, None].expand(frames, -1, -1, -1)
     per_pair = torch.cat([moved, residual, seen], -1).permute(0, 2, 1, 3).flatten(2)  # [T,468,R*4]
     attributes = torch.cat([per_pair, vertex_normals(driving.landmarks)], -1)
-    inside, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid)
-    maps = geometry.fill_outwards(maps, inside)  # beyond the face the nearest skin's values continue
+    covered, openings, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid * FINER)
+    maps = geometry.fill_outwards(maps, covered)  # beyond the face the nearest skin's values continue
+    fine = box_points(boxes, grid * FINER)
+    mesh = fine[:, None] + maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3).transpose(2, 3)
+    mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, fine, covered)
+    mesh = mesh.unflatten(2, (grid * FINER, grid * FINER))  # [T,R,F,F,2]
+    maps, inside = F.avg_pool2d(maps, FINER), F.avg_pool2d(covered, FINER)
     pairs = maps[:, : count * 4].unflatten(1, (count, 4))  # [T,R,4,G,G]
-    mesh = points[:, None] + pairs[:, :, :2].flatten(3).transpose(2, 3)
-    mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, points, inside)
+    coarse_mesh = F.avg_pool2d(mesh.flatten(0, 1).permute(0, 3, 1, 2), FINER).unflatten(0, (frames, count))
+    coarse_mesh = coarse_mesh.flatten(3).transpose(2, 3)  # [T,R,G*G,2]
 
     still = geometry.apply_affine(background, points[:, None])  # [T,R,G*G,2]
     anchor = geometry.apply_affine(background, centre[:, None, None, :2]).squeeze(2)  # [T,R,2]
     drift = TORSO_DAMPING * (reference.landmarks[None, :, :MESH_POINTS, :2].mean(2) - anchor)
     torso = still + drift[:, :, None]
 
-    positions = torch.cat([still[:, :, None], head, mesh[:, :, None], torso[:, :, None]], 2)
+    positions = torch.cat([still[:, :, None], head, coarse_mesh[:, :, None], torso[:, :, None]], 2)
     turn = _axis_angle(rotation).unflatten(0, (frames, count))
     return Flows(
         positions=positions.unflatten(3, (grid, grid)),
+        mesh=mesh,
+        openings=openings,
         inside=inside,
         residual=pairs[:, :, 2:3],
         facing=pairs[:, :, 3:4],
@@ -145,7 +160,7 @@ def compute_flows(
     )
 
 
-def _box_points(boxes: Tensor, grid: int) -> Tensor:
+def box_points(boxes: Tensor, grid: int) -> Tensor:
     """Canvas positions [T,grid*grid,2] of the cell centres of a grid over each box."""
     unit = (geometry.pixel_grid(grid, grid) / grid).flatten(0, 1)
     return boxes[:, None, :2] + unit * boxes[:, None, 2:]
@@ -158,8 +173,11 @@ def _rigid_positions(rigid: Tensor, points: Tensor, depths: Tensor) -> Tensor:
     return plane[:, :, None] + shift[..., None, :]
 
 
-def _rasterise_attributes(landmarks: Tensor, attributes: Tensor, boxes: Tensor, grid: int) -> tuple[Tensor, Tensor]:
-    """Vertex attributes [T,468,A] drawn on the grid: coverage [T,1,G,G] and maps [T,A,G,G] (0 outside)."""
+def _rasterise_attributes(
+    landmarks: Tensor, attributes: Tensor, boxes: Tensor, grid: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Vertex attributes [T,468,A] drawn on the grid: coverage [T,1,F,F], openings [T,2,F,F] and maps [T,A,F,F]
+    (0 outside), with F = grid."""
     frames, vertices = landmarks.shape[0], MESH_POINTS
     _, triangles = canonical_mesh()
     local = landmarks[:, :vertices].clone()
@@ -173,7 +191,20 @@ def _rasterise_attributes(landmarks: Tensor, attributes: Tensor, boxes: Tensor, 
         per_sample_weights=weights.flatten(0, 2),
     )
     maps = maps.unflatten(0, (frames, grid, grid)).permute(0, 3, 1, 2)
-    return (triangle >= 0).float()[:, None], maps
+    covered = (triangle >= 0)[:, None]
+    openings = opening_triangles()[:, triangle.clamp_min(0)].transpose(0, 1) & covered
+    return covered.float(), openings.float(), maps
+
+
+@cache
+def opening_triangles() -> Tensor:
+    """Which triangles of the canonical mesh span the mouth (row 0) and the eyes (row 1): [2,898] bool."""
+    _, triangles = canonical_mesh()
+
+    def within(ring: tuple[int, ...]) -> Tensor:
+        return torch.isin(triangles, torch.tensor(ring)).all(1)
+
+    return torch.stack([within(LIPS), within(RIGHT_LIDS) | within(LEFT_LIDS)])
 
 
 def _iris_shift(driving: Tensor, reference: Tensor, points: Tensor, inside: Tensor) -> Tensor:

@@ -1,120 +1,142 @@
-"""The small network of the face-mesh model: which candidate flow, which reference, how far to trust it.
+"""The network of the face-mesh model: which candidate flow, which reference, how far to trust it, what to mend.
 
-It runs once per (driving frame, reference) pair on a GRID x GRID map over the frame's box, whatever the picture's
-resolution, and sees all references of a frame together. Contributions over candidate flows are the first-order
-motion model's dense motion (https://arxiv.org/abs/2003.00196, section 3.2); the scores per frequency band follow
-multi-band blending (Burt and Adelson 1983): low frequencies may be averaged, high ones want one source.
+`MeshNetwork` runs once per (driving frame, reference) pair, whatever the picture's resolution, and sees all references
+of a frame together: first on a GRID x GRID map over the frame's box, then on a map of FINE x FINE cells, where it looks
+at every reference as it would be warped, beside the mixture of all. Contributions over candidate flows are the
+first-order motion model's dense motion (https://arxiv.org/abs/2003.00196, section 3.2); the scores per frequency band
+follow multi-band blending (Burt and Adelson 1983): low frequencies may be averaged, high ones want one source.
+`mesh_refiner` mends the fused picture.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import geometry
-from ..errors import CheckpointError
-from .mesh_flows import COUNT, MESH
+from .mesh_flows import COUNT, FINER, MESH
 
 GRID = 64
+FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
+HANDED = 16  # channels handed from the coarse map to the fine one
+DETAIL = 24  # channels on the fine map
+CONTEXT = DETAIL + 1 + 2  # what the refiner is told: detail, squared distance from the consensus, openings
 
 
 class NetworkOutput(NamedTuple):
-    """What the network (or the rules in its place) decides for T frames and R references on its grid."""
+    """What the network (or the rules in its place) decides for T frames and R references.
 
-    contributions: Tensor  # [T,R,COUNT,G,G] softmax over candidates
-    shift: Tensor  # [T,R,2,G,G] correction of the deformation, in box sides
-    scores: Tensor | None  # [T,R,BANDS,G,G] fusion logits; the rules have none
-    confidence: Tensor  # [T,R,1,G,G] 0..1
+    The grid is FINE where the network decides and GRID where the rules do: n x n.
+    """
+
+    contributions: Tensor  # [T,R,COUNT,G,G] softmax over candidates, on the coarse grid
+    shift: Tensor  # [T,R,2,n,n] correction of the deformation, in box sides
+    deformation: Tensor  # [T,R,n,n,2] where to look in each reference, normalised
+    scores: Tensor | None  # [T,R,BANDS,n,n] fusion logits; the rules have none
+    confidence: Tensor  # [T,R,1,n,n] 0..1
+    context: Tensor | None  # [T,R,CONTEXT,n,n] for the refiner; the rules have none
+
+
+class NetworkInputs(NamedTuple):
+    """Everything the network is told about T frames and R references."""
+
+    maps: Tensor  # [T,R,INPUTS,G,G] candidates' looks and geometry, see `network_inputs`
+    grids: Tensor  # [T,R,COUNT,G,G,2] candidate positions, normalised in the reference
+    mesh: Tensor  # [T,R,FINE,FINE,2] the mesh candidate on the fine grid, normalised
+    openings: Tensor  # [T,2,FINE,FINE] 1 inside the driving lips, eyelids
+    pictures: Tensor  # [R,3,h,w] references with about one pixel per fine cell
+    per_box: Tensor  # [R,1,1,2] normalised reference units (x, y) that one box side spans, for shifts
 
 
 class MeshNetwork(nn.Module):
-    """A U-Net over pairs with a view of the other references, then one round of registration to the consensus."""
+    """A U-Net over pairs with a view of the other references, then registration to their consensus on a finer grid."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        fine, middle, deep = width, 64, 128  # channels at GRID, GRID / 2, and below: detail is thin, context is wide
-        self.enter = _block(INPUTS, fine)
-        self.down1 = _block(fine, middle, stride=2)
-        self.down2 = _block(middle, deep, stride=2)
-        self.down3 = _block(deep, deep, stride=2)
-        self.joint = _block(2 * deep, deep)
-        self.up2 = _merge(2 * deep, deep)
-        self.up1 = _merge(deep + middle, middle)
-        self.up0 = _merge(middle + fine, fine)
+        fine, middle, deep = width, 3 * width, 4 * width  # channels at GRID, GRID / 2, and below
+        self.enter = norm_block(INPUTS, fine)
+        self.down1 = norm_block(fine, middle, stride=2)
+        self.down2 = norm_block(middle, deep, stride=2)
+        self.down3 = norm_block(deep, deep, stride=2)
+        self.joint = norm_block(3 * deep, deep)
+        self.up2 = merge(2 * deep, deep)
+        self.up1 = merge(deep + middle, middle)
+        self.up0 = merge(middle + fine, fine)
         self.first = nn.Conv2d(fine, COUNT + 2 + BANDS + 1, 3, padding=1)
-        self.register = nn.Sequential(_block(fine + 9, fine), _block(fine, fine))
-        self.second = nn.Conv2d(fine, 2 + BANDS + 1, 3, padding=1)
+        self.hand = nn.Conv2d(fine, HANDED, 1)
+        self.register = nn.Sequential(
+            nn.Conv2d(HANDED + 9 + 2, DETAIL, 3, padding=1),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(DETAIL, DETAIL, 3, padding=1),
+            nn.SiLU(inplace=True),
+        )
+        self.second = nn.Conv2d(DETAIL, 2 + BANDS + 1, 3, padding=1)
         for parameter in (*self.first.parameters(), *self.second.parameters()):
             nn.init.zeros_(parameter)
         with torch.no_grad():
             self.first.get_parameter("bias")[MESH] = 1.0  # begin as the mesh's own flow
 
-    def forward(self, inputs: Tensor, grids: Tensor, coarse: Tensor, per_box: Tensor) -> NetworkOutput:
-        """One decision per pair.
+    def forward(self, inputs: NetworkInputs) -> NetworkOutput:
+        """One decision per pair."""
+        frames, count = inputs.maps.shape[:2]
 
-        Args:
-            inputs: [T,R,INPUTS,G,G] from `network_inputs`.
-            grids: [T,R,COUNT,G,G,2] candidate positions, normalised in the reference.
-            coarse: [R,3,h,w] references at the grid's own scale.
-            per_box: [R,1,1,2] normalised reference units (x, y) that one box side spans, for shifts.
-        """
-        frames, count = inputs.shape[:2]
-        x = inputs.flatten(0, 1)
+        def pairs(maps: Tensor) -> Tensor:  # [T*R,C,h,w] -> [T,R,C,h,w]
+            return maps.unflatten(0, (frames, count))
+
+        x = self._trunk(inputs.maps.flatten(0, 1), count)
+        first = _head(self.first, x)
+        contributions = first[:, :COUNT].softmax(1)
+        shift = RESIDUAL_REACH * torch.tanh(first[:, COUNT : COUNT + 2])
+
+        # On the fine grid the mesh's own flow is known better than the coarse one says.
+        coarse = mix_candidates(inputs.grids, pairs(contributions)).flatten(0, 1)
+        drawn = pairs(contributions[:, MESH : MESH + 1])
+        missed = inputs.mesh - _finer_grid(inputs.grids[:, :, MESH])
+        place = pairs(_finer(coarse.permute(0, 3, 1, 2))).permute(0, 1, 3, 4, 2)
+        place = place + pairs(_finer(drawn.flatten(0, 1))).permute(0, 1, 3, 4, 2) * missed
+        shift = _finer(shift)
+        place = place + pairs(shift).permute(0, 1, 3, 4, 2) * inputs.per_box
+
+        # Second look: every reference as it would be warped now, beside the mixture of all.
+        logits = _finer(first[:, COUNT + 2 :])
+        looks = sample_each(inputs.pictures, place)  # [T,R,3,F,F]
+        share = pairs(logits[:, :1]).softmax(1)
+        consensus = (looks * share).sum(1, keepdim=True).expand_as(looks)
+        openings = inputs.openings[:, None].expand(-1, count, -1, -1, -1)
+        handed = _finer(self.hand(x))
+        beside = torch.cat([looks, consensus, looks - consensus, openings], 2).flatten(0, 1)
+        detail = self.register(torch.cat([handed, beside.to(handed)], 1))
+        second = _head(self.second, detail)
+        correction = 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
+        place = place + pairs(correction).permute(0, 1, 3, 4, 2) * inputs.per_box
+        logits = pairs(logits + second[:, 2:])
+        return NetworkOutput(
+            contributions=pairs(contributions),
+            shift=pairs(shift + correction),
+            deformation=place,
+            scores=4 * logits[:, :, :BANDS],
+            confidence=torch.sigmoid(4 * logits[:, :, BANDS:]),
+            context=torch.cat([pairs(detail).float(), (looks - consensus).square().mean(2, keepdim=True), openings], 2),
+        )
+
+    def _trunk(self, x: Tensor, count: int) -> Tensor:
+        """Features [T*R,width,G,G] of pairs, `count` references per frame."""
         skip0 = self.enter(x)
         skip1 = self.down1(skip0)
         skip2 = self.down2(skip1)
         deep = self.down3(skip2)
-        others = reduce(deep, "(t r) c h w -> t c h w", "mean", r=count)
-        deep = self.joint(torch.cat([deep, repeat(others, "t c h w -> (t r) c h w", r=count)], 1))
-        x = self.up2(torch.cat([_double(deep), skip2], 1))
-        x = self.up1(torch.cat([_double(x), skip1], 1))
-        x = self.up0(torch.cat([_double(x), skip0], 1))
-        first = _head(self.first, x)
-        contributions = first[:, :COUNT].softmax(1).unflatten(0, (frames, count))
-        shift = RESIDUAL_REACH * torch.tanh(first[:, COUNT : COUNT + 2])
-        logits = first[:, COUNT + 2 :]
-
-        # Second look: every reference as it would be warped now, beside the mixture of all.
-        place = mix_candidates(grids, contributions, shift.unflatten(0, (frames, count)), per_box)
-        looks = sample_each(coarse, place)  # [T,R,3,G,G]
-        share = logits[:, :1].unflatten(0, (frames, count)).softmax(1)
-        consensus = (looks * share).sum(1, keepdim=True).expand_as(looks)
-        beside = torch.cat([looks, consensus, looks - consensus], 2).flatten(0, 1)
-        second = _head(self.second, self.register(torch.cat([x, beside], 1)))
-        shift = shift + 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
-        logits = logits + second[:, 2:]
-        pairs = logits.unflatten(0, (frames, count))
-        return NetworkOutput(
-            contributions=contributions,
-            shift=shift.unflatten(0, (frames, count)),
-            scores=4 * pairs[:, :, :BANDS],
-            confidence=torch.sigmoid(4 * pairs[:, :, BANDS:]),
-        )
-
-
-def load_network(file: Path) -> MeshNetwork:
-    """The network stored by training; its width follows from the tensors' shapes.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or holds something else.
-    """
-    try:
-        tensors = load_file(file)
-        network = MeshNetwork(tensors["enter.0.weight"].shape[0])
-        network.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{file} holds no weights of the face_mesh network ({error}).") from error
-    return network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        others = [reduce(deep, "(t r) c h w -> t c h w", how, r=count) for how in ("mean", "max")]
+        deep = self.joint(torch.cat([deep, *(repeat(o, "t c h w -> (t r) c h w", r=count) for o in others)], 1))
+        x = self.up2(torch.cat([double(deep), skip2], 1))
+        x = self.up1(torch.cat([double(x), skip1], 1))
+        return self.up0(torch.cat([double(x), skip0], 1))
 
 
 def network_inputs(
@@ -136,10 +158,9 @@ def network_inputs(
     return torch.cat([looks, flows_maps, spread], 2)
 
 
-def mix_candidates(grids: Tensor, contributions: Tensor, shift: Tensor, per_box: Tensor) -> Tensor:
-    """Deformation [T,R,G,G,2]: candidates [T,R,K,G,G,2] mixed by contributions, plus shift [T,R,2,G,G] box sides."""
-    mixed = (grids * contributions[..., None]).sum(2)
-    return mixed + rearrange(shift, "t r c h w -> t r h w c") * per_box
+def mix_candidates(grids: Tensor, contributions: Tensor) -> Tensor:
+    """Deformation [T,R,G,G,2]: candidates [T,R,K,G,G,2] mixed by contributions [T,R,K,G,G]."""
+    return (grids * contributions[..., None]).sum(2)
 
 
 def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") -> Tensor:
@@ -161,14 +182,25 @@ def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
         return head(x.to(head.weight.dtype)).contiguous()
 
 
-def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def norm_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
 
 
-def _merge(inputs: int, outputs: int) -> nn.Sequential:
+def merge(inputs: int, outputs: int) -> nn.Sequential:
     """A 1 x 1 convolution first, so that the 3 x 3 one is cheap."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), _block(outputs, outputs))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), norm_block(outputs, outputs))
 
 
-def _double(x: Tensor) -> Tensor:
+def double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _finer(maps: Tensor) -> Tensor:
+    """Maps [N,C,G,G] on the fine grid: [N,C,FINE,FINE]."""
+    return F.interpolate(maps, scale_factor=float(FINER), mode="bilinear", align_corners=False)
+
+
+def _finer_grid(grid: Tensor) -> Tensor:
+    """Positions [T,R,G,G,2] on the fine grid: [T,R,FINE,FINE,2]."""
+    flat = _finer(grid.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
+    return flat.permute(0, 2, 3, 1).unflatten(0, grid.shape[:2])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .mesh_flows import BACKGROUND, COUNT, MESH, TORSO, Flows
-from .mesh_network import NetworkOutput, sample_each
+from .mesh_network import NetworkOutput, mix_candidates, sample_each
 
 HEAD_AT_EARS = 2  # the candidate for hair and ears
 POSE_DEGREES = 20.0  # a reference turned this far away counts 1/e
@@ -59,4 +59,5 @@ def mix_by_rules(flows: Flows, grids: Tensor, person: Tensor, sharpness: Tensor,
         + still * (1 - looked_at[2])  # the reference really shows background there
     )
     none = torch.zeros(frames, grids.shape[1], 2, *grids.shape[3:5], device=device)
-    return NetworkOutput(contributions, none, None, confidence.clamp(1e-4, 1))
+    deformation = mix_candidates(grids, contributions)
+    return NetworkOutput(contributions, none, deformation, None, confidence.clamp(1e-4, 1), None)

@@ -17,18 +17,23 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import ReenactError
 from ..evaluation.networks import load_lpips
+from ..fusing import fuse_level
+from ..fusion.base import apply_prior
 from ..fusion.learned import Learned
 from ..images import write_image
 from ..motion_models.face_mesh import FaceMesh
-from ..motion_models.mesh_network import MeshNetwork
+from ..motion_models.mesh_network import FINE
+from ..motion_models.mesh_weights import new_networks
 from .clips import Clip
-from .losses import LossWeights, picture_loss, warp_loss
+from .losses import LossWeights, picture_loss, pixel_loss, warp_loss
 from .samples import Augmentation, Sample, draw
+from .validation import validate
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +46,17 @@ class TrainingConfig:
     samples_per_step: int = 2
     references: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # R is drawn from these
     size: int = 256  # pixels of a training picture
-    width: int = 24  # channels of the network at its finest level
+    width: int = 32  # channels of the motion network on its coarse grid
+    refiner_width: int = 48  # channels of the refiner at its finest level
+    refine_from: int = 0  # step at which the refiner joins; motion is learned first
     learning_rate: float = 1.5e-3
     final_rate: float = 0.03  # share of the learning rate at the end (linear decay)
     warm_up: int = 200
     weight_decay: float = 0.02
     ema: float = 0.998
     save_every: int = 100
-    sheet_every: int = 1000
+    sheet_every: int = 1000  # steps between contact sheets and validations
+    validated: tuple[int, ...] = (1, 4)  # R of validations on the clips held out
     seed: int = 0
     mixed_precision: bool = False
     hold_out: tuple[str, ...] = ()  # names of clips that are never trained on
@@ -56,32 +64,45 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        smallest = {"steps": 1, "samples_per_step": 1, "size": 64, "width": 8, "save_every": 1, "sheet_every": 1}
+        smallest = {
+            "steps": 1,
+            "samples_per_step": 1,
+            "size": FINE,
+            "width": 8,
+            "refiner_width": 8,
+            "save_every": 1,
+            "sheet_every": 1,
+        }
         for name, least in smallest.items():
             if getattr(self, name) < least:
                 raise ReenactError(f"Training: {name} is {getattr(self, name)}, but must be at least {least}.")
-        if self.width % 8:
-            raise ReenactError(f"Training: width is {self.width}, but must be a multiple of 8.")
+        for name in ("width", "refiner_width"):
+            if getattr(self, name) % 8:
+                raise ReenactError(f"Training: {name} is {getattr(self, name)}, but must be a multiple of 8.")
+        if self.size % FINE:
+            raise ReenactError(f"Training: size is {self.size}, but must be a multiple of {FINE}.")
         if not self.references or min(self.references) < 1:
             raise ReenactError(f"Training: references are {list(self.references)}, but must be numbers >= 1.")
 
 
 def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: Path, device: str = "cpu") -> Path:
-    """Train the network of the face-mesh model; returns the file with the EMA weights.
+    """Train the networks of the face-mesh model; returns the file with the EMA weights.
 
     Args:
-        clips: what to learn from; those named in `config.hold_out` are skipped.
+        clips: what to learn from; those named in `config.hold_out` only serve for validation.
         lpips_file: weights of the perceptual loss.
         folder: checkpoints, log.csv and sheets go here; an interrupted run found there is continued.
     """
     folder.mkdir(parents=True, exist_ok=True)
     workers, rank = _join_group()
     used = [clip for clip in clips if clip.name not in config.hold_out]
+    unseen = [clip for clip in clips if clip.name in config.hold_out]
     if not used:
         raise ReenactError("All clips are held out, so there is nothing to train on. Give more clips.")
     torch.manual_seed(config.seed)
-    network = MeshNetwork(config.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    model = FaceMesh(network).to(device)
+    networks = new_networks(config.width, config.refiner_width)
+    network = networks.as_module()
+    model = FaceMesh(networks).to(device)
     perceptual = load_lpips(lpips_file).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
@@ -96,15 +117,18 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
         optimiser.zero_grad(set_to_none=True)
         for _ in range(config.samples_per_step):
             count = rng.choice(config.references)
-            sample = draw(rng.choice(used), count, config.size, config.augmentation, rng)
+            clip = rng.choice(used)
+            strangers = [other for other in used if other is not clip]
+            sample = draw(clip, count, config.size, config.augmentation, rng, strangers)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.mixed_precision):
-                loss, result = sample_loss(model, sample, perceptual, config.losses)
+                loss, result = sample_loss(model, sample, perceptual, config.losses, step >= config.refine_from)
             (loss / config.samples_per_step).backward()
             recent.append(float(loss.detach()))
         if workers > 1:
             for parameter in network.parameters():
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= workers
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= workers
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         keep = min(config.ema, (step + 1) / (step + 10))
@@ -116,25 +140,43 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
             _write_log(folder / "log.csv", done, sum(recent) / len(recent), rate, time.monotonic() - begun)
             recent.clear()
         if rank == 0 and (done % config.sheet_every == 0 or done == config.steps):
-            picture = torch.cat([*sample.encoded.images[:4].unbind()], -1)
-            write_image(folder / "references.png", picture.clamp(0, 1))
-            pair = torch.cat([result[0].detach(), sample.truth[0].to(result)], -1)
-            write_image(folder / f"sheet_{done:06d}.png", pair.clamp(0, 1).float().cpu())
+            pictures = [*sample.encoded.images[:4], result[0].detach(), sample.truth[0]]
+            write_image(folder / f"sheet_{done:06d}.png", _row(pictures))
+            if unseen:
+                steady = new_networks(config.width, config.refiner_width)
+                steady.as_module().load_state_dict(average)
+                scores = validate(FaceMesh(steady).to(device).eval(), unseen, perceptual, config.validated)
+                _write_row(folder / "validation.csv", {"step": done, **scores})
     return weights_file
 
 
-def sample_loss(model: FaceMesh, sample: Sample, perceptual: nn.Module, weights: LossWeights) -> tuple[Tensor, Tensor]:
-    """Loss of one sample and the fused picture [1,3,N,N]."""
+def sample_loss(
+    model: FaceMesh, sample: Sample, perceptual: nn.Module, weights: LossWeights, refine: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Loss of one sample and the finished picture [1,3,N,N]."""
     device = model.device
     encoded = sample.encoded._replace(
-        **{name: getattr(sample.encoded, name).to(device) for name in ("images", "coarse", "usable", "person")}
+        **{name: getattr(sample.encoded, name).to(device) for name in ("images", "coarse", "fine", "usable", "person")}
     )
-    truth = sample.truth.to(device)
+    truth, shown, emphasis = (part.to(device) for part in (sample.truth, sample.shown, sample.emphasis))
     evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
     strategy = Learned(sharpness=1.0)
-    result = strategy.fuse(evidence, strategy.weights(evidence))
-    loss = picture_loss(result, truth, perceptual, weights) + warp_loss(evidence, output, truth, weights)
-    return loss, result
+    shares = apply_prior(strategy.weights(evidence), evidence.prior)
+    fused = torch.lerp(truth, strategy.fuse(evidence, shares), shown)  # beyond the frame nobody is to blame
+    result = fused
+    loss = warp_loss(evidence, output, truth, sample.still.to(device), weights)
+    if refine and model.refiner is not None and evidence.levels is not None:
+        context = fuse_level(evidence.levels[0], shares.mean(2, keepdim=True))
+        result = torch.lerp(truth, model.refiner(fused, context), shown)
+        loss = loss + weights.before_refiner * pixel_loss(fused, truth, emphasis, weights)
+    return loss + picture_loss(result, truth, emphasis, perceptual, weights), result
+
+
+def _row(pictures: list[Tensor]) -> Tensor:
+    """Pictures [3,*,*] side by side, all as high as the last."""
+    size = pictures[-1].shape[-2:]
+    resized = [F.interpolate(p[None].float(), size=size, mode="bilinear", antialias=True)[0] for p in pictures]
+    return torch.cat(resized, -1).clamp(0, 1).cpu()
 
 
 def _schedule(step: int, config: TrainingConfig) -> float:
@@ -180,15 +222,20 @@ def _save(
 
 
 def _write_log(file: Path, step: int, loss: float, rate: float, seconds: float) -> None:
+    _write_row(file, {"step": step, "loss": loss, "learning_rate": rate, "seconds": seconds})
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"The loss is {loss} at step {step}.")
+    log.info("step %d loss %.4f (%.0f s)", step, loss, seconds)
+
+
+def _write_row(file: Path, values: dict[str, float]) -> None:
+    """Append one line to a CSV; the first brings the header."""
     new = not file.exists()
     with file.open("a", newline="") as stream:
         writer = csv.writer(stream)
         if new:
-            writer.writerow(["step", "loss", "learning_rate", "seconds"])
-        writer.writerow([step, f"{loss:.5f}", f"{rate:.6f}", f"{seconds:.0f}"])
-    if not math.isfinite(loss):
-        raise FloatingPointError(f"The loss is {loss} at step {step}.")
-    log.info("step %d loss %.4f (%.0f s)", step, loss, seconds)
+            writer.writerow(values)
+        writer.writerow([f"{value:.6g}" for value in values.values()])
 
 
 def _join_group() -> tuple[int, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch import Tensor
 from .. import geometry
 from ..motion_models import mesh_flows
 from ..motion_models.face_mesh import BOX_LIFT, GRID, EncodedReferences, coarsen
-from ..motion_models.mesh_flows import MESH_POINTS, Flows
+from ..motion_models.mesh_flows import FINER, MESH_POINTS, Flows, box_points
 from ..types import Faces
 from .clips import Clip
 
@@ -31,6 +33,10 @@ class Augmentation:
     flip: float = 0.5
     other_camera: float = 0.3  # probability that a reference has a framing of its own
     blur: float = 0.1  # probability that one reference is blurred
+    stranger: float = 0.12  # probability that one of three or more references shows somebody else
+    bad_light: float = 0.1  # probability that one of three or more references is lit quite differently
+    background: float = 0.1  # probability that another background is put behind the person in all pictures
+    compression: float = 0.15  # probability that references are compressed as JPEG
     hard_pose: float = 0.4  # probability that references are drawn far from the driving frame
 
 
@@ -42,40 +48,68 @@ class Sample(NamedTuple):
     distance: Tensor  # [1,R]
     boxes: Tensor  # [1,3]
     truth: Tensor  # [1,3,size,size]
-    head: Tensor  # [1,2,G,G] head coordinates, for losses that weigh regions
+    shown: Tensor  # [1,1,size,size] 1 where the driving frame has a picture; beyond its edge nothing is judged
+    emphasis: Tensor  # [1,1,size,size] > 0, mean 1: how much each pixel counts
+    still: Tensor  # [1,R,G,G] 0..1, 1 = still background, and the reference's background map is right there
 
 
-def draw(clip: Clip, count: int, size: int, augmentation: Augmentation, rng: random.Random) -> Sample:
-    """A random sample with `count` references; truth and boxes at `size` pixels."""
+def draw(
+    clip: Clip, count: int, size: int, augmentation: Augmentation, rng: random.Random, others: Sequence[Clip] = ()
+) -> Sample:
+    """A random sample with `count` references; truth and boxes at `size` pixels.
+
+    Now and then one of three or more references is a bad one: a frame of `others`, blurred, or in strange light.
+    """
     total = len(clip.frames)
     driving = rng.randrange(total)
     chosen = _choose_references(clip, driving, count, augmentation, rng)
     truth_face = clip.faces.at([driving])
     images = clip.frames[[*chosen, driving]].float() / 255
     images = _recolour(images, augmentation, rng)
-    faces, person, facing = clip.faces.at(chosen), clip.person[chosen].float() / 255, clip.facing[chosen]
+    people, facing = clip.person[[*chosen, driving]].float() / 255, clip.facing[chosen]
+    faces = clip.faces.at(chosen)
     if rng.random() < augmentation.flip:
-        images, person = images.flip(-1), person.flip(-1)
+        images, people = images.flip(-1), people.flip(-1)
         faces, truth_face = (_flip(f, images.shape[-1]) for f in (faces, truth_face))
+    if others and rng.random() < augmentation.background:
+        images = _other_background(images, people, rng.choice(others), rng)
 
     boxes = _random_box(truth_face, rng)
     target = _crop(images[-1:], boxes, size)
-    references = images[:-1]
+    references, person = images[:-1], people[:-1]
     background = torch.eye(2, 3).repeat(count, 1, 1)
     usable = torch.ones(count, 1, *references.shape[-2:])
+    same_camera = torch.ones(count)
+    distance = torch.cdist(clip.descriptors[[driving]], clip.descriptors[chosen])
     for r in range(count):
         if rng.random() < augmentation.other_camera:
             moved = _other_camera(references[r], person[r], faces.at([r]), truth_face, rng)
             references[r], person[r], usable[r], background[r] = moved[:4]
             faces.landmarks[r] = moved[4]
+            same_camera[r] = 0
+    if count >= 3 and others and rng.random() < augmentation.stranger:
+        r = rng.randrange(count)
+        guest = rng.choice(others)
+        references[r], person[r], usable[r], background[r], faces.landmarks[r], facing[r], distance[0, r] = _stranger(
+            guest, clip.descriptors[driving], truth_face, (references.shape[-2], references.shape[-1]), rng
+        )
+        same_camera[r] = 0
+    if rng.random() < augmentation.compression:
+        references = torch.stack([_compress(reference, rng.randrange(25, 70)) for reference in references])
     if count > 1 and rng.random() < augmentation.blur:
+        worst, reach = rng.randrange(count), rng.choice((5, 9))
+        references[worst : worst + 1] = F.avg_pool2d(
+            references[worst : worst + 1], reach, 1, reach // 2, count_include_pad=False
+        )
+    if count >= 3 and rng.random() < augmentation.bad_light:
         worst = rng.randrange(count)
-        references[worst : worst + 1] = F.avg_pool2d(references[worst : worst + 1], 5, 1, 2)
+        references[worst] = _other_light(references[worst], rng)
 
     cell = float(boxes[0, 2]) / GRID
     encoded = EncodedReferences(
         images=references,
         coarse=coarsen(references, cell),
+        fine=coarsen(references, cell / FINER),
         usable=coarsen(usable, cell),
         person=F.interpolate(person, size=coarse_size(references, cell), mode="bilinear", align_corners=False),
         faces=faces,
@@ -85,8 +119,14 @@ def draw(clip: Clip, count: int, size: int, augmentation: Augmentation, rng: ran
         strengths=torch.ones(count),
     )
     flows = mesh_flows.compute_flows(truth_face, faces, background, boxes, GRID, facing)
-    distance = torch.cdist(clip.descriptors[[driving]], clip.descriptors[chosen])
-    return Sample(encoded, flows, distance, boxes, target, flows.head)
+    height, width = images.shape[-2:]
+    grid = geometry.normalise(box_points(boxes, GRID), (height, width)).unflatten(1, (GRID, GRID))
+    away = 1 - geometry.sample(people[-1:], grid)
+    visible = (grid.abs() <= 1).all(-1)[:, None].float()
+    # Only well away from the person: the matte's rim is unsure.
+    still = (away > 0.95).float() * visible * same_camera[None, :, None, None]
+    shown = F.interpolate(visible, size=(size, size), mode="nearest")
+    return Sample(encoded, flows, distance, boxes, target, shown, _emphasis(truth_face, boxes, size), still)
 
 
 def coarse_size(images: Tensor, cell: float) -> tuple[int, int]:
@@ -116,6 +156,72 @@ def _recolour(images: Tensor, augmentation: Augmentation, rng: random.Random) ->
         gains = (torch.rand(len(images), 1, 1, 1, generator=generator) * 2 - 1) * augmentation.exposure_range
         images = images * gains.exp()
     return images.clamp(0, 1)
+
+
+def _other_background(images: Tensor, people: Tensor, guest: Clip, rng: random.Random) -> Tensor:
+    """Pictures [N,3,H,W] with one frame of another clip behind the person, standing still, mattes [N,1,H/4,W/4]."""
+    size = (images.shape[-2], images.shape[-1])
+    behind = guest.frames[[rng.randrange(len(guest.frames))]].float() / 255
+    behind = F.interpolate(behind.flip(rng.choice((-1, -2))), size=size, mode="bilinear", align_corners=False)
+    alpha = F.interpolate(people, size=size, mode="bilinear", align_corners=False)
+    return torch.lerp(behind.expand_as(images), images, ((alpha - 0.5) * 3 + 0.5).clamp(0, 1))
+
+
+def _compress(image: Tensor, quality: int) -> Tensor:
+    """A picture [3,H,W] as a JPEG of that quality shows it."""
+    pixels = (image.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy()
+    _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR)).permute(2, 0, 1).float() / 255
+
+
+def _other_light(image: Tensor, rng: random.Random) -> Tensor:
+    """A picture [3,H,W] as if the sun had moved: another exposure and contrast, and a shadow across it."""
+    axis = torch.linspace(-1, 1, image.shape[-1])
+    side = (rng.uniform(-0.5, 0.5) * axis).exp()[None, None]
+    tint = torch.tensor([rng.uniform(0.8, 1.2) for _ in range(3)])[:, None, None]
+    return (image.clamp_min(1e-4) ** rng.uniform(0.6, 1.7) * side * tint * rng.uniform(0.6, 1.5)).clamp(0, 1)
+
+
+def _stranger(
+    guest: Clip, wanted: Tensor, driving: Faces, size: tuple[int, int], rng: random.Random
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Somebody else's frame in the place of a reference: image, matte, usable pixels, background map, landmarks,
+    facing, distance; cut to `size` (H, W) around the face."""
+    index = rng.randrange(len(guest.frames))
+    image, matte = guest.frames[index].float() / 255, guest.person[index].float() / 255
+    landmarks = guest.faces.landmarks[index].clone()
+    height, width = size
+    corner = landmarks[:MESH_POINTS, :2].mean(0) - torch.tensor([width / 2, height / 2])
+    points = geometry.pixel_grid(height, width) + corner
+    grid = geometry.normalise(points, (image.shape[-2], image.shape[-1]))[None]
+    landmarks[:, :2] -= corner
+    small = F.interpolate(geometry.sample(matte[None], grid), size=(height // 4, width // 4), mode="area")[0]
+    inside = (grid.abs() <= 1).all(-1).to(image)
+    distance = (guest.descriptors[index] - wanted).norm()
+    picture = geometry.sample(image[None], grid)[0]
+    return picture, small, inside, _laid(landmarks, driving), landmarks, guest.facing[index], distance
+
+
+def _laid(landmarks: Tensor, driving: Faces) -> Tensor:
+    """The background map [2,3] of a photo from elsewhere: so that its face [478,3] covers the driving one."""
+    ratio = mesh_flows.face_height(landmarks[None])[0] / mesh_flows.face_height(driving.landmarks)[0]
+    offset = landmarks[:MESH_POINTS, :2].mean(0) - ratio * driving.landmarks[0, :MESH_POINTS, :2].mean(0)
+    return torch.cat([torch.eye(2) * ratio, offset[:, None]], 1)
+
+
+def _emphasis(face: Faces, boxes: Tensor, size: int) -> Tensor:
+    """How much each pixel of the box counts [1,1,size,size]: most around eyes and mouth, then the face."""
+    points = box_points(boxes, GRID).unflatten(1, (GRID, GRID))  # [1,G,G,2]
+    landmarks = face.landmarks[0, :, :2]
+    height = mesh_flows.face_height(face.landmarks)
+    emphasis = torch.full((1, GRID, GRID), 0.5)
+    middle = landmarks[:MESH_POINTS].mean(0)
+    features = (*(landmarks[eye[0]] for eye in mesh_flows.EYES), landmarks[list(mesh_flows.LIPS)].mean(0))
+    for centre, spread, gain in ((middle, 0.6, 1.0), *((feature, 0.12, 1.5) for feature in features)):
+        away = (points - centre).square().sum(-1) / (2 * (spread * height) ** 2)
+        emphasis = emphasis + gain * torch.exp(-away)
+    emphasis = emphasis / emphasis.mean()
+    return F.interpolate(emphasis[None], size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _flip(faces: Faces, width: int) -> Faces:
@@ -163,9 +269,6 @@ def _other_camera(
     landmarks = face.landmarks[0].clone()
     landmarks[:, :2] = geometry.apply_affine(forward, landmarks[:, :2])
     landmarks[:, 2] = landmarks[:, 2] * scale
-    ratio = mesh_flows.face_height(landmarks[None])[0] / mesh_flows.face_height(driving.landmarks)[0]
-    offset = landmarks[:MESH_POINTS, :2].mean(0) - ratio * driving.landmarks[0, :MESH_POINTS, :2].mean(0)
-    laid = torch.cat([torch.eye(2) * ratio, offset[:, None]], 1)
     matte = F.interpolate(geometry.sample(person[None], grid), size=person.shape[-2:], mode="area")[0]
     inside = (grid.abs() <= 1).all(-1).to(image)
-    return geometry.sample(image[None], grid)[0], matte, inside, laid, landmarks
+    return geometry.sample(image[None], grid)[0], matte, inside, _laid(landmarks, driving), landmarks

@@ -15,7 +15,7 @@ from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
 from reenact_core.motion_models import load_model
 from reenact_core.motion_models.face_mesh import SIDE_STEP, FaceMesh, steady_boxes
-from reenact_core.motion_models.mesh_network import MeshNetwork
+from reenact_core.motion_models.mesh_weights import new_networks
 from reenact_core.retargeting import Transfer
 from reenact_core.types import DrivingMotion, Faces, References
 from reenact_core.warping import WarpedReferences, warp_per_reference
@@ -285,11 +285,11 @@ def test_boxes_hold_the_head_at_every_scale(height):
 @pytest.mark.parametrize("with_network", [False, True], ids=["rules", "network"])
 def test_evidence_is_valid(person, person_faces, with_network):
     torch.manual_seed(0)
-    network = MeshNetwork(8) if with_network else None
-    if network is not None:
-        torch.nn.init.normal_(network.first.weight, std=0.2)
-        torch.nn.init.normal_(network.second.weight, std=0.2)
-    model = FaceMesh(network).eval()
+    networks = new_networks(8, 8) if with_network else None
+    if networks is not None:
+        torch.nn.init.normal_(networks.motion.first.weight, std=0.2)
+        torch.nn.init.normal_(networks.motion.second.weight, std=0.2)
+    model = FaceMesh(networks).eval()
     warped = warp_per_reference(
         references_of(person, person_faces, [0, 7, 10]), motion_of(person_faces.at([2, 3]), 350), model,
         Transfer.ABSOLUTE, 128,

@@ -16,7 +16,8 @@ from reenact_core import cli, geometry
 from reenact_core.errors import CheckpointError, ReenactError
 from reenact_core.evaluation.networks import LPIPS_FILE
 from reenact_core.motion_models.face_mesh import FaceMesh
-from reenact_core.motion_models.mesh_network import MeshNetwork, load_network
+from reenact_core.motion_models.mesh_network import CONTEXT, FINE
+from reenact_core.motion_models.mesh_weights import load_networks, new_networks
 from reenact_core.tracking import FaceTracker, PersonMatte
 from reenact_core.training.clips import Clip, load_clips
 from reenact_core.training.loop import TrainingConfig, _schedule, sample_loss, train
@@ -26,7 +27,7 @@ from reenact_core.video import VideoWriter
 
 from ..faces import psnr, shared, texture
 
-PLAIN = Augmentation(0, 0, 0, 0, 0, 0, 0)
+PLAIN = Augmentation(*[0] * 11)
 FACE = slice(50, 78)  # the middle of a 128 px training picture
 
 
@@ -85,8 +86,14 @@ def test_clips_that_teach_nothing(tracker, tmp_path):
 
 @pytest.mark.parametrize(
     "augmentation",
-    [PLAIN, replace(PLAIN, flip=1.0), replace(PLAIN, other_camera=1.0), replace(PLAIN, colour=0.2, exposure=1.0)],
-    ids=["plain", "flipped", "other_camera", "recoloured"],
+    [
+        PLAIN,
+        replace(PLAIN, flip=1.0),
+        replace(PLAIN, other_camera=1.0),
+        replace(PLAIN, colour=0.2, exposure=1.0),
+        replace(PLAIN, background=1.0, compression=1.0),
+    ],
+    ids=["plain", "flipped", "other_camera", "recoloured", "another_background"],
 )
 def test_geometry_of_samples_fits_their_pictures(clip, augmentation):
     """Whatever the augmentation, warping by geometry alone brings references near to the truth."""
@@ -95,7 +102,7 @@ def test_geometry_of_samples_fits_their_pictures(clip, augmentation):
     quality, unwarped = [], []
     with torch.no_grad():
         for _ in range(6):
-            sample = draw(clip, 2, 128, augmentation, rng)
+            sample = draw(clip, 2, 128, augmentation, rng, [clip])
             evidence, _ = model.evidence(sample.encoded, sample.flows, sample.distance, sample.boxes, 128)
             truth = sample.truth[0, :, FACE, FACE]
             quality += [psnr(look[:, FACE, FACE], truth) for look in evidence.features[0]]
@@ -133,14 +140,15 @@ def test_samples_are_reproducible_and_leave_the_clip_alone(clip):
 def test_gradients_reach_every_parameter(clip):
     """With the output layers away from zero, where they start, nothing in the network is left untrained."""
     torch.manual_seed(0)
-    model = FaceMesh(MeshNetwork(8))
-    for head in (model.network.first, model.network.second):
+    networks = new_networks(8, 8)
+    model = FaceMesh(networks)
+    for head in (networks.motion.first, networks.motion.second, networks.refiner.leave):
         nn.init.normal_(head.weight, std=0.1)
     for seed in range(2):
         sample = draw(clip, 3, 128, Augmentation(), random.Random(seed))
         loss, _ = sample_loss(model, sample, NoPerception(), LossWeights())
         loss.backward()
-    for name, parameter in model.network.named_parameters():
+    for name, parameter in networks.as_module().named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
@@ -148,9 +156,10 @@ def test_gradients_reach_every_parameter(clip):
 
 def test_a_few_steps_on_one_sample_lower_its_loss(clip):
     torch.manual_seed(0)
-    model = FaceMesh(MeshNetwork(8))
+    networks = new_networks(8, 8)
+    model = FaceMesh(networks)
     sample = draw(clip, 2, 128, PLAIN, random.Random(3))
-    optimiser = torch.optim.Adam(model.network.parameters(), 3e-3)
+    optimiser = torch.optim.Adam(networks.as_module().parameters(), 3e-3)
     losses = []
     for _ in range(15):
         optimiser.zero_grad()
@@ -162,11 +171,68 @@ def test_a_few_steps_on_one_sample_lower_its_loss(clip):
     assert result.shape == (1, 3, 128, 128)
 
 
+def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
+    torch.manual_seed(0)
+    refiner = new_networks(8, 8).refiner
+    truth = texture(256, 256)[None]
+    context = torch.zeros(1, CONTEXT, FINE, FINE)
+    assert torch.equal(refiner(truth, context), truth)
+    wrong = (truth * 0.8 + 0.1).clamp(0, 1)
+    optimiser = torch.optim.Adam(refiner.parameters(), 3e-3)
+    errors = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        error = (refiner(wrong, context) - truth).abs().mean()
+        error.backward()
+        optimiser.step()
+        errors.append(float(error.detach()))
+    assert errors[-1] < 0.7 * errors[0]
+
+
+@pytest.mark.parametrize("size", [64, 192, 256, 320, 512])
+def test_the_refiner_takes_pictures_of_any_size(size):
+    refiner = new_networks(8, 8).refiner
+    nn.init.constant_(refiner.leave.get_parameter("bias"), 0.2)
+    changed = refiner(torch.full((2, 3, size, size), 0.5), torch.zeros(2, CONTEXT, FINE, FINE))
+    assert changed.shape == (2, 3, size, size)
+    assert torch.allclose(changed, changed.mean(), atol=1e-5)
+    assert float(changed.mean()) > 0.55
+
+
+def test_bad_references_are_drawn_where_there_are_three(clip):
+    """Somebody else's face keeps the geometry of its own picture, so that only what it shows is wrong."""
+    always = replace(PLAIN, stranger=1.0)
+    guest = clip._replace(name="guest", frames=255 - clip.frames)
+    sample = draw(clip, 3, 128, always, random.Random(2), [guest])
+    plain = draw(clip, 3, 128, PLAIN, random.Random(2), [guest])
+    assert plain.still.amax((0, 2, 3)).eq(1).all()
+    assert sorted(sample.still.amax((0, 2, 3)).tolist()) == [0, 1, 1]
+    evidence, _ = FaceMesh().evidence(sample.encoded, sample.flows, sample.distance, sample.boxes, 128)
+    quality = sorted(psnr(look[:, FACE, FACE], sample.truth[0, :, FACE, FACE]) for look in evidence.features[0])
+    assert quality[0] < 12 < quality[1]
+    inverted = sorted(psnr(1 - look[:, FACE, FACE], sample.truth[0, :, FACE, FACE]) for look in evidence.features[0])
+    assert inverted[-1] > 17
+    assert draw(clip, 2, 128, always, random.Random(2), [guest]).still.amax((0, 2, 3)).eq(1).all()
+
+
+def test_emphasis_is_highest_on_eyes_and_mouth(clip):
+    sample = draw(clip, 1, 256, PLAIN, random.Random(4))
+    emphasis = sample.emphasis[0, 0]
+    assert float(emphasis.mean()) == pytest.approx(1, abs=0.05)
+    landmarks = (sample.flows.openings[0] > 0).nonzero()  # cells of lips and lids
+    inside = torch.stack([emphasis[2 * y, 2 * x] for _, y, x in landmarks.tolist()])
+    assert float(inside.min()) > 1.5
+    assert float(emphasis[0, 0]) < 0.6
+
+
 def test_loss_of_a_perfect_picture_is_zero_and_of_a_worse_one_larger():
     truth = texture(128, 128)[None]
     blurred = nn.functional.avg_pool2d(truth, 9, 1, 4)
     darker = truth * 0.7
-    zero, blur, dark = (float(picture_loss(x, truth, NoPerception(), LossWeights())) for x in (truth, blurred, darker))
+    even = torch.ones(1, 1, 128, 128)
+    zero, blur, dark = (
+        float(picture_loss(x, truth, even, NoPerception(), LossWeights())) for x in (truth, blurred, darker)
+    )
     assert zero == 0
     assert blur > 0
     assert blur < dark
@@ -199,7 +265,7 @@ def test_damaged_weights_are_named(tmp_path):
         file = tmp_path / "network.safetensors"
         file.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"network\.safetensors"):
-            load_network(file)
+            load_networks(file)
 
 
 def test_smoke_run_resumes_and_its_weights_load(person_files, tracker, tmp_path, monkeypatch, capsys):
@@ -212,16 +278,16 @@ def test_smoke_run_resumes_and_its_weights_load(person_files, tracker, tmp_path,
     assert cli.main(given) == 0
     weights = Path(capsys.readouterr().out.strip().splitlines()[-1])
     assert weights.parent == output
-    first = load_network(weights)
-    assert {"log.csv", "references.png", "sheet_000004.png", "state.pt"} <= {p.name for p in output.iterdir()}
+    first = load_networks(weights).motion
+    assert {"log.csv", "sheet_000004.png", "state.pt"} <= {p.name for p in output.iterdir()}
     assert not list(output.rglob("*.partial"))
     assert cli.main([*given, "--steps", "6"]) == 0
     rows = list(csv.DictReader((output / "log.csv").open()))
     assert [int(row["step"]) for row in rows] == [2, 4, 6]
     assert all(float(row["loss"]) > 0 for row in rows)
-    second = load_network(weights)
+    second = load_networks(weights).motion
     assert not torch.equal(first.first.weight, second.first.weight)
     before = {path: path.stat().st_mtime_ns for path in (weights, output / "log.csv")}
     assert cli.main([*given, "--steps", "6"]) == 0  # nothing is left to do
-    assert load_network(weights).first.weight.equal(second.first.weight)
+    assert load_networks(weights).motion.first.weight.equal(second.first.weight)
     assert (output / "log.csv").stat().st_mtime_ns == before[output / "log.csv"]

@@ -1,0 +1,70 @@
+"""The refiner of the face-mesh model: what warping cannot give is mended in the fused picture, once per frame.
+
+Shading that changes as the head turns, ghosts where references disagree, the inside of a mouth that no reference
+shows. It paints a residual at REFINED pixels per box whatever the picture's size, so that detail finer than that stays
+what the references showed. The network is a U-Net on pixel-unshuffled pictures (Shi et al. 2016,
+https://arxiv.org/abs/1609.05158).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .mesh_network import CONTEXT, FINE, double, merge, norm_block
+
+STEP = 2  # pixels per side that one cell of the fine grid holds
+REFINED = STEP * FINE
+REACH = 0.5  # largest change of a channel
+
+
+class MeshRefiner(nn.Module):
+    """Fused picture and fused context in, residual out."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        deep = 2 * width
+        self.enter = nn.Sequential(
+            nn.Conv2d(3 * STEP**2 + CONTEXT, width, 3, padding=1),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(inplace=True),
+        )
+        self.down1 = norm_block(width, deep, stride=2)
+        self.down2 = norm_block(deep, deep, stride=2)
+        self.down3 = norm_block(deep, deep, stride=2)
+        self.up2 = merge(2 * deep, deep)
+        self.up1 = merge(2 * deep, deep)
+        self.up0 = nn.Sequential(
+            nn.Conv2d(deep + width, width, 3, padding=1),
+            nn.SiLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(inplace=True),
+        )
+        self.leave = nn.Conv2d(width, 3 * STEP**2, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.get_parameter("bias"))
+
+    def forward(self, pictures: Tensor, context: Tensor) -> Tensor:
+        """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures."""
+        size = pictures.shape[-1]
+        small = _resize(pictures, REFINED)
+        skip0 = self.enter(torch.cat([F.pixel_unshuffle(small, STEP), context], 1))
+        skip1 = self.down1(skip0)
+        skip2 = self.down2(skip1)
+        x = self.up2(torch.cat([double(self.down3(skip2)), skip2], 1))
+        x = self.up1(torch.cat([double(x), skip1], 1))
+        x = self.up0(torch.cat([double(x), skip0], 1))
+        residual = REACH * torch.tanh(F.pixel_shuffle(self.leave(x).float(), STEP))
+        return pictures + _resize(residual, size).to(pictures)
+
+
+def _resize(pictures: Tensor, size: int) -> Tensor:
+    """Square pictures resized: box filter where that fits, else bilinear, antialiased downwards."""
+    own = pictures.shape[-1]
+    if own == size:
+        return pictures
+    if own % size == 0:
+        return F.avg_pool2d(pictures, own // size)
+    return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=size < own, align_corners=False)
