@@ -87,9 +87,7 @@ def test_a_pin_to_a_missing_reference_is_refused_before_the_work():
     with pytest.raises(ReenactError, match=r"mouth.*reference 4.*only 3"):
         fuse_references(warped, Regional(mouth=4))
     fuse_references(warped, Regional(mouth=3))
-    assert torch.equal(
-        Regional(mouth=9).weights(evidence_with_regions()), Regional().weights(evidence_with_regions())
-    )
+    assert torch.equal(Regional(mouth=9).weights(evidence_with_regions()), Regional().weights(evidence_with_regions()))
 
 
 def test_visibility_lets_the_confident_through():
