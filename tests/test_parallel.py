@@ -27,8 +27,7 @@ def test_results_come_in_order(threads):
 def test_an_exception_comes_out_in_its_place(threads):
     seen = []
     with pytest.raises(ZeroDivisionError):
-        for result in ahead(lambda number: 6 // (3 - number), range(9), CPU):
-            seen.append(result)
+        seen.extend(ahead(lambda number: 6 // (3 - number), range(9), CPU))
     assert seen == [2, 3, 6]
     assert torch.get_num_threads() == threads
 
@@ -43,10 +42,12 @@ def test_no_more_than_a_few_items_are_ahead_of_the_consumer(threads):
 
     results = ahead(lambda number: number, items(), CPU)
     for number, result in enumerate(results):
-        assert result == number and len(taken) <= number + 2 + min(threads, MOST_WORKERS)
+        assert result == number
+        assert len(taken) <= number + 2 + min(threads, MOST_WORKERS)
         if number == 5:
             results.close()
-    assert len(taken) < 12 and torch.get_num_threads() == threads
+    assert len(taken) < 12
+    assert torch.get_num_threads() == threads
 
 
 def test_workers_do_not_split_operations(threads):

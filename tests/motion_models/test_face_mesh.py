@@ -300,7 +300,8 @@ def test_evidence_is_valid(person, person_faces, with_network):
     assert evidence.distance.shape == (2, 3)
     assert (evidence.scores is not None) == with_network
     for field in evidence:
-        assert field is None or field.isfinite().all()
+        for part in field if isinstance(field, tuple) else (field,):
+            assert part is None or part.isfinite().all()
     assert evidence.features.min() >= 0
     assert evidence.features.max() <= 1
     assert evidence.confidence.min() >= 0
