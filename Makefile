@@ -41,7 +41,7 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0 setuptools
-	$(PIP) --no-build-isolation --editable ".[test,convert]"
+	$(PIP) --no-build-isolation --editable ".[test,convert,avatars]"
 	@touch $@
 
 demo: $(STAMP)

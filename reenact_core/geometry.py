@@ -125,7 +125,7 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
         step = pixel_grid(reach, reach).flatten(0, 1).floor()
         pixel = first[:, group, None] + step  # [N,f,reach^2,2]
         inner = corners[:, group, None]
-        weights = _barycentric(pixel + 0.5, inner[..., :2])
+        weights = barycentric_weights(pixel + 0.5, inner[..., :2])
         inside = (weights >= -1e-6).all(-1) & (pixel <= last[:, group, None]).all(-1)
         depth = (weights * inner[..., 2]).sum(-1)
         level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
@@ -135,11 +135,11 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
     seen = (buffer != nothing).reshape(count, size, size)
     triangle = torch.where(seen, buffer.reshape(count, size, size) % faces, -1)
     chosen = corners.flatten(0, 1)[triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]
-    barycentric = _barycentric(pixel_grid(size, size).expand(count, -1, -1, -1), chosen[..., :2])
+    barycentric = barycentric_weights(pixel_grid(size, size).expand(count, -1, -1, -1), chosen[..., :2])
     return triangle, barycentric * seen[..., None]
 
 
-def _barycentric(points: Tensor, corners: Tensor) -> Tensor:
+def barycentric_weights(points: Tensor, corners: Tensor) -> Tensor:
     """Barycentric coordinates [..,3] of points [..,2] in triangles [..,3,2]."""
     a, b, c = corners.unbind(-2)
     ab, ac, ap = b - a, c - a, points - a

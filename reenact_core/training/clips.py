@@ -20,6 +20,7 @@ from ..pose import descriptor
 from ..tracking import FaceTracker, PersonMatte
 from ..types import Faces
 from ..video import VideoReader
+from .exact_truth import ExactTruth
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Clip(NamedTuple):
     faces: Faces  # axis T, in pixels of `frames`
     facing: Tensor  # [T,468] cosine of the view of each vertex
     descriptors: Tensor  # [T,P] pose and expression
+    truth: ExactTruth | None = None  # of rendered clips
 
 
 def load_clips(paths: Sequence[Path], cache: Path, tracker: FaceTracker, matte: PersonMatte) -> list[Clip]:
@@ -56,7 +58,7 @@ def load_clips(paths: Sequence[Path], cache: Path, tracker: FaceTracker, matte: 
         stored = cache / f"{path.stem}.safetensors"
         if not stored.exists():
             _prepare(path, stored, tracker, matte)
-        clip = _read(stored)
+        clip = read_clip(stored)
         if len(clip.frames) >= 8:
             clips.append(clip)
         else:
@@ -106,20 +108,32 @@ def _prepare(path: Path, stored: Path, tracker: FaceTracker, matte: PersonMatte)
     landmarks = kept.landmarks.clone()
     landmarks[..., :2] = (landmarks[..., :2] - low) * true_factor
     landmarks[..., 2] = landmarks[..., 2] * factor
+    write_clip(stored, torch.cat(frames), torch.cat(people), kept._replace(landmarks=landmarks))
+
+
+def write_clip(stored: Path, frames: Tensor, person: Tensor, faces: Faces, truth: ExactTruth | None = None) -> None:
+    """Put a clip into a cache folder: frames [T,3,h,w] and matte [T,1,h/4,w/4] uint8, and what `Clip` says of them."""
     tensors = {
-        "frames": torch.cat(frames),
-        "person": torch.cat(people),
-        "landmarks": landmarks,
-        "blendshapes": kept.blendshapes,
-        "rotation": kept.rotation,
-        "score": kept.score,
+        "frames": frames,
+        "person": person,
+        "landmarks": faces.landmarks,
+        "blendshapes": faces.blendshapes,
+        "rotation": faces.rotation,
+        "score": faces.score,
     }
+    if truth is not None:
+        tensors |= {f"truth.{name}": field for name, field in truth._asdict().items()}
     partial = stored.with_suffix(".partial")
     save_file({key: value.contiguous() for key, value in tensors.items()}, partial, {"version": str(CACHE_VERSION)})
     partial.rename(stored)
 
 
-def _read(stored: Path) -> Clip:
+def read_clip(stored: Path) -> Clip:
+    """A clip from a cache folder.
+
+    Raises:
+        ReenactError: it was written by another version.
+    """
     with safe_open(stored, "pt") as file:
         if (file.metadata() or {}).get("version") != str(CACHE_VERSION):
             raise ReenactError(f"{stored} was written by another version. Delete it and run again.")
@@ -136,4 +150,7 @@ def _read(stored: Path) -> Clip:
         faces=faces,
         facing=visible_vertices(faces.landmarks),
         descriptors=descriptor(faces),
+        truth=ExactTruth(*(tensors[f"truth.{name}"] for name in ExactTruth._fields))
+        if "truth.part" in tensors
+        else None,
     )
