@@ -139,12 +139,13 @@ def test_exact_flow_carries_one_frame_onto_another(rendering, other):
     def error(picture):
         return float(((picture - wanted).abs().mean(1, keepdim=True) * moving).sum() / moving.sum())
 
-    assert error(carried) < 0.4 * error(unmoved)
+    assert error(carried) < 0.5 * error(unmoved)
     hidden = 1 - visible
     trusted = float(((carried - wanted).abs().mean(1, keepdim=True) * hidden).sum() / hidden.sum())
     assert error(carried) < 0.5 * trusted
 
 
+@pytest.mark.slow
 def test_two_people_perform_the_same_motion(data, renderer, turning, scene, tracker):
     """The transfer evaluation's ground truth: the same head turn and mouth on another face."""
     faces = []
@@ -164,6 +165,7 @@ def test_two_people_perform_the_same_motion(data, renderer, turning, scene, trac
         assert gap[2] > gap[0] + 3
 
 
+@pytest.mark.slow
 def test_clips_are_rendered_once(data, renderer, tracker, tmp_path):
     config = AvatarConfig(clips=2, performers=2, frames=9, size=256)
     clips = load_avatars(data.folder, config, tmp_path, tracker)
