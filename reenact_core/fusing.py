@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import geometry
-from .errors import ReenactError
 from .fusion.base import FusionStrategy, apply_prior, match_size, weighted_sum
+from .fusion_space import FusionSpace, as_images, trust
+from .steadiness import Smoothing as Smoothing  # callers find it here
+from .steadiness import follow
 from .types import Evidence
 from .warping import WarpedReferences
-
-
-@dataclass(frozen=True)
-class Smoothing:
-    """Temporal smoothing of fusion weights, so that references do not flicker in and out.
-
-    `memory` is the share of the previous frame's weights, 0..0.95 (0 = off), per frame at 25 frames per second.
-    """
-
-    memory: float = 0.6
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.memory <= 0.95:
-            raise ReenactError(f"Smoothing memory is {self.memory}, but must lie between 0 and 0.95.")
 
 
 class FusedChunk(NamedTuple):
@@ -40,6 +26,8 @@ class FusedChunk(NamedTuple):
     weights: Tensor  # [T,R,B,y,x] after prior and smoothing
     confidence: Tensor  # [T,1,h,w] 0..1, the weighted confidence
     levels: tuple[Tensor, ...] | None = None  # further features [T,C,H,W], where the model has them
+    pictures: Tensor | None = None  # [T,3,y,x] fused warped pictures, where the fusion space wants them
+    trusted: Tensor | None = None  # [T,1,h,w] 0..1, how much of them covers what is decoded; None: nothing is decoded
 
 
 class FusedFrames(NamedTuple):
@@ -48,6 +36,7 @@ class FusedFrames(NamedTuple):
     warped: WarpedReferences
     strategy: FusionStrategy
     smoothing: Smoothing
+    space: FusionSpace = FusionSpace.AUTO  # of `FusionSpace.on`
 
     @torch.inference_mode()
     def chunks(self) -> Iterator[FusedChunk]:
@@ -58,11 +47,13 @@ class FusedFrames(NamedTuple):
         for start, stop, evidence in self.warped.all_evidence():
             if start in first:
                 previous = None  # what the references gave before a cut says nothing about after it
+            if self.space is FusionSpace.IMAGES:
+                evidence = as_images(evidence)
             lead = boxes[start - 1 : start] if start else boxes[:1]
             walk = torch.cat([lead, boxes[start:stop]])
             weights = settled_weights(evidence, self.strategy, self.smoothing, rate, walk, previous)
             previous = weights[-1]
-            yield combine(evidence, weights, self.strategy, start)
+            yield combine(evidence, weights, self.strategy, start, self.space)
 
 
 def settled_weights(
@@ -80,22 +71,30 @@ def settled_weights(
         previous: [R,B,y,x] what this function returned for the frame before; None at the first.
     """
     weights = apply_prior(strategy.weights(evidence), evidence.prior)
-    if smoothing.memory == 0:
+    if smoothing.idle:
         return weights
-    memory = smoothing.memory ** (25 / frame_rate)
     smoothed = []
     for t in range(len(weights)):
         if previous is None:
             previous = weights[t]
         else:
-            # The previous weights follow the box when it moves.
-            previous = memory * _follow(previous, boxes[t], boxes[t + 1]) + (1 - memory) * weights[t]
+            previous = smoothing.step(follow(previous, boxes[t], boxes[t + 1]), weights[t], frame_rate)
         smoothed.append(previous)
     return torch.stack(smoothed)
 
 
-def combine(evidence: Evidence, weights: Tensor, strategy: FusionStrategy, start: int) -> FusedChunk:
-    """The evidence of frames from `start` on, fused with weights [T,R,B,y,x] of `settled_weights`."""
+def combine(
+    evidence: Evidence,
+    weights: Tensor,
+    strategy: FusionStrategy,
+    start: int,
+    space: FusionSpace = FusionSpace.AUTO,
+) -> FusedChunk:
+    """The evidence of frames from `start` on, fused with weights [T,R,B,y,x] of `settled_weights`.
+
+    Args:
+        space: of `FusionSpace.on`; with IMAGES the evidence is that of `as_images`.
+    """
     features = strategy.fuse(evidence, weights)
     share = weights.mean(2, keepdim=True)
     levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
@@ -104,7 +103,21 @@ def combine(evidence: Evidence, weights: Tensor, strategy: FusionStrategy, start
         share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
         share = share.unflatten(0, weights.shape[:2])
     confidence = (evidence.confidence * share).sum(1)
-    return FusedChunk(start, start + len(weights), features, weights, confidence, levels)
+    chunk = FusedChunk(start, start + len(weights), features, weights, confidence, levels)
+    if space is FusionSpace.IMAGES:
+        return chunk._replace(pictures=features)
+    if space is FusionSpace.BOTH:
+        return chunk._replace(pictures=_fuse_pictures(evidence, weights, strategy), trusted=trust(evidence, share))
+    return chunk
+
+
+def _fuse_pictures(evidence: Evidence, weights: Tensor, strategy: FusionStrategy) -> Tensor:
+    """The warped pictures [T,3,y,x], fused with the weights of features; where each channel of the features chose for
+    itself, the pictures take the mean of the channels' choices."""
+    images = as_images(evidence)
+    if weights.shape[2] == evidence.features.shape[2]:
+        return fuse_level(images.features, weights.mean(2, keepdim=True))
+    return strategy.fuse(images, weights)
 
 
 def fuse_level(level: Tensor, share: Tensor) -> Tensor:
@@ -112,22 +125,16 @@ def fuse_level(level: Tensor, share: Tensor) -> Tensor:
     return weighted_sum(level, match_size(share, level))
 
 
-def _follow(weights: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """Weights [R,B,y,x] over box `old`, read at the places of box `new` (edges repeat)."""
-    if weights.shape[-2:] == (1, 1) or torch.equal(old, new):
-        return weights
-    unit = geometry.pixel_grid(*weights.shape[-2:]) / torch.tensor([weights.shape[-1], weights.shape[-2]])
-    place = (unit * new[2] + new[:2] - old[:2]) / old[2] * 2 - 1
-    return geometry.sample(weights, place.expand(len(weights), -1, -1, -1).to(weights.device))
-
-
 def fuse_references(
-    warped: WarpedReferences, strategy: FusionStrategy, smoothing: Smoothing | None = None
+    warped: WarpedReferences,
+    strategy: FusionStrategy,
+    smoothing: Smoothing | None = None,
+    space: FusionSpace = FusionSpace.AUTO,
 ) -> FusedFrames:
     """Combine the references with one strategy. Nothing is computed until the frames are asked for.
 
     Raises:
-        ReenactError: the strategy's parameters do not fit these references.
+        ReenactError: the strategy's parameters do not fit these references, or the model has no such fusion space.
     """
     strategy.check(len(warped.references.images))
-    return FusedFrames(warped, strategy, smoothing or Smoothing())
+    return FusedFrames(warped, strategy, smoothing or Smoothing(), space.on(warped.model))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from reenact_core import cli
 from reenact_core.commands import run as run_command
-from reenact_core.fusing import fuse_references
+from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.images import read_image, write_image
 from reenact_core.tracking import FaceTracker
 from reenact_core.video import VideoReader, VideoWriter
@@ -377,15 +377,28 @@ def test_strategy_flags_reach_the_strategy(call, person_files, short, tmp_path, 
     monkeypatch.setattr(
         run_command,
         "fuse_references",
-        lambda w, strategy, s: seen.append((strategy, s)) or fuse_references(w, strategy, s),
+        lambda w, strategy, s, space: seen.append((strategy, s)) or fuse_references(w, strategy, s, space),
     )
     code, _, _ = call(
         "run", "--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "frames",
-        "--strategy", "confidence", "--confidence-temperature", "0.1", "--smoothing", "0.25",
+        "--strategy", "confidence", "--confidence-temperature", "0.1", "--smoothing", "0.25", "--hysteresis", "0.3",
     )  # fmt: skip
     assert code == 0
     strategy, smoothing = seen[0]
-    assert (strategy.name, strategy.temperature, smoothing.memory) == ("confidence", 0.1, 0.25)
+    assert (strategy.name, strategy.temperature) == ("confidence", 0.1)
+    assert smoothing == Smoothing(0.25, 0.3)
+
+
+def test_a_model_that_fuses_images_has_no_feature_space(call, person_files, short, tmp_path):
+    for space in ("features", "both"):
+        code, _, lines = call(
+            "run", "--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "frames",
+            "--space", space,
+        )  # fmt: skip
+        assert code == 2
+        assert len(lines) == 1
+        assert "face_mesh fuses images" in lines[0]
+    assert not (tmp_path / "frames").exists()
 
 
 def test_bench_and_evaluate_refuse_before_they_work(call, person_files, tmp_path):

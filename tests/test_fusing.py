@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from reenact_core.errors import ReenactError
-from reenact_core.fusing import FusedChunk, Smoothing, _follow, fuse_references
+from reenact_core.fusing import FusedChunk, Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
+from reenact_core.steadiness import follow, weight_flicker
 from reenact_core.types import Evidence
 from reenact_core.warping import Memo, WarpedReferences
 
@@ -27,8 +28,9 @@ def prepared(evidence: Evidence, boxes: torch.Tensor | None = None, rate: int = 
     return WarpedReferences(model, references, moving(faces, rate=rate), references, boxes, SIZE, Memo(memo), CHUNK)
 
 
-def run(warped: WarpedReferences, name: str = "confidence", memory: float = 0.0) -> FusedChunk:
-    chunks = list(fuse_references(warped, strategy_class(name)(), Smoothing(memory)).chunks())
+def run(warped: WarpedReferences, name: str = "confidence", memory: float = 0.0, hysteresis: float = 0.0) -> FusedChunk:
+    smoothing = Smoothing(memory, hysteresis)
+    chunks = list(fuse_references(warped, strategy_class(name)(), smoothing).chunks())
     assert [c.start for c in chunks] == list(range(0, FRAMES, CHUNK))
     assert chunks[-1].stop == FRAMES
     return FusedChunk(0, FRAMES, *(torch.cat([c[i] for c in chunks]) for i in (2, 3, 4)))
@@ -80,13 +82,43 @@ def test_smoothing_lasts_equally_long_at_every_frame_rate(evidence):
     double = Evidence(*(None if f is None else f.repeat_interleave(2, 0) for f in evidence))
     slow = run(prepared(evidence, rate=25), memory=0.6).weights
     warped = prepared(double, rate=50)
-    chunks = list(fuse_references(warped, strategy_class("confidence")(), Smoothing(0.6)).chunks())
+    chunks = list(fuse_references(warped, strategy_class("confidence")(), Smoothing(0.6, 0)).chunks())
     fast = torch.cat([chunk.weights for chunk in chunks])
     # Twice the rate and every frame twice: the second of each pair is where the slow clip is one step on.
     for t in range(1, FRAMES):
         expected = 0.6 * fast[2 * t - 1] + 0.4 * strategy_class("confidence")().weights(evidence)[t]
         assert torch.allclose(fast[2 * t + 1], expected, atol=1e-5)
     assert slow.shape[0] == FRAMES
+
+
+def test_hysteresis_slows_small_changes_more_than_large_ones():
+    smoothing = Smoothing(0.5, 0.2)
+    kept = torch.tensor([0.5, 0.5])[:, None, None, None]
+    speeds = []
+    for change in (0.05, 0.2, 0.5):
+        wanted = kept + torch.tensor([change, -change])[:, None, None, None]
+        result = smoothing.step(kept, wanted, 25.0)
+        assert result.sum() == pytest.approx(1)
+        speeds.append(float((result - kept)[0]) / change)
+    assert speeds == pytest.approx([0.5 * change / (change + 0.2) for change in (0.05, 0.2, 0.5)])
+    assert torch.allclose(Smoothing(0.5, 0.2).step(kept, kept, 25.0), kept)
+
+
+def test_flicker_counts_what_turns_back_and_not_what_moves_on():
+    ramp = torch.linspace(0, 1, 11)[:, None, None, None, None]
+    assert weight_flicker(torch.cat([ramp, 1 - ramp], 1)) == pytest.approx(0, abs=1e-6)
+    spike = torch.zeros(5, 1, 1, 2, 2)
+    spike[2] = 1
+    assert weight_flicker(torch.cat([spike, 1 - spike], 1)) == pytest.approx((1 + 2 + 1) / 3)
+
+
+@pytest.mark.parametrize("name", ["nearest", "confidence", "learned"])
+def test_hysteresis_and_memory_calm_the_weights(evidence, name):
+    plain, smooth, held = (
+        weight_flicker(run(prepared(evidence), name, *settings).weights)
+        for settings in ((0.0, 0.0), (0.6, 0.0), (0.6, 0.3))
+    )
+    assert held < 0.8 * smooth < 0.8 * 0.8 * plain
 
 
 def test_still_evidence_is_not_changed_by_smoothing(evidence):
@@ -100,12 +132,18 @@ def test_weights_follow_the_moving_box():
     weights = texture(GRID, GRID)[None].softmax(1).transpose(0, 1)  # [R=3,1,y,x]
     cell = 128 // GRID
     old, new = torch.tensor([40, 40, 128]), torch.tensor([40 + 3 * cell, 40 - 2 * cell, 128])
-    moved = _follow(weights, old, new)
+    moved = follow(weights, old, new)
     assert torch.allclose(moved[:, :, 2:, :-3], weights[:, :, :-2, 3:], atol=1e-5)
     assert torch.allclose(moved.sum(0), torch.ones(1, GRID, GRID), atol=1e-5)
-    assert torch.equal(_follow(weights, old, old), weights)
+    assert torch.equal(follow(weights, old, old), weights)
     whole = weights[:, :, :1, :1]
-    assert torch.equal(_follow(whole, old, new), whole)
+    assert torch.equal(follow(whole, old, new), whole)
+
+
+@pytest.mark.parametrize("hysteresis", [-0.1, 1.01, float("nan")])
+def test_hysteresis_out_of_range(hysteresis):
+    with pytest.raises(ReenactError, match=r"hysteresis.*1\.0"):
+        Smoothing(0.5, hysteresis)
 
 
 @pytest.mark.parametrize("memory", [-0.1, 0.96, float("nan"), float("inf")])

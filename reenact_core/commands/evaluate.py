@@ -13,10 +13,9 @@ from ..evaluation.report import markdown_table, write_html
 from ..evaluation.result import write_json
 from ..evaluation.settings import Settings
 from ..evaluation.subject import find_clips, pipeline_stages
-from ..fusing import Smoothing
 from ..fusion import strategy_class, strategy_names
 from ..tracking import FaceTracker
-from .options import add_model, check_file_target, chosen_model
+from .options import add_model, add_smoothing, check_file_target, chosen_model, chosen_smoothing
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -31,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--every", type=int, default=10, help="reconstruct every k-th frame of the second half")
     parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
-    parser.add_argument("--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time")
+    add_smoothing(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)
 
@@ -50,7 +49,7 @@ def execute(options: argparse.Namespace) -> None:
     )
     stages = pipeline_stages(
         FaceTracker.load(model.device), model, {name: strategy_class(name)() for name in names},
-        Smoothing(options.smoothing), options.size,
+        chosen_smoothing(options), options.size,
     )  # fmt: skip
     with tqdm(unit="step") as bar:
 

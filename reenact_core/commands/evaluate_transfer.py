@@ -12,11 +12,10 @@ from ..evaluation.subject import find_clips, intended_faces, pipeline_stages
 from ..evaluation.transfer import TransferSettings, evaluate_transfer
 from ..evaluation.transfer_report import markdown_table, write_html
 from ..evaluation.transfer_result import write_json
-from ..fusing import Smoothing
 from ..fusion import strategy_class, strategy_names
 from ..retargeting import Transfer
 from ..tracking import FaceTracker
-from .options import add_model, check_file_target, chosen_model
+from .options import add_model, add_smoothing, check_file_target, chosen_model, chosen_smoothing
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -41,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
-    parser.add_argument("--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time")
+    add_smoothing(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)
 
@@ -63,7 +62,7 @@ def execute(options: argparse.Namespace) -> None:
     transfer = Transfer(options.motion)
     tracker = FaceTracker.load(model.device)
     stages = pipeline_stages(
-        tracker, model, {name: strategy_class(name)() for name in names}, Smoothing(options.smoothing), options.size,
+        tracker, model, {name: strategy_class(name)() for name in names}, chosen_smoothing(options), options.size,
         transfer=transfer,
     )  # fmt: skip
     drivers, people = find_clips(options.drivers, options.limit), find_clips(options.people, options.limit)

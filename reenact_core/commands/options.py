@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from ..errors import ReenactError
+from ..fusing import Smoothing
 from ..fusion import FusionStrategy, strategy_class, strategy_names
+from ..fusion_space import FusionSpace
 from ..motion_models import MotionModel, load_model, model_names
 from ..motion_models.live_portrait_model import LivePortraitSettings
 
@@ -50,6 +52,36 @@ def add_strategy(parser: argparse.ArgumentParser) -> None:
                 metavar="X",
                 help=f"{item.metadata['tooltip']} {low} to {high}, default {item.default}.",
             )
+
+
+def add_smoothing(parser: argparse.ArgumentParser) -> None:
+    """`--smoothing` and `--hysteresis`."""
+    for flag, name in (("--smoothing", "memory"), ("--hysteresis", "hysteresis")):
+        about = Smoothing.__dataclass_fields__[name]
+        low, high = about.metadata["min"], about.metadata["max"]
+        parser.add_argument(
+            flag,
+            type=float,
+            default=about.default,
+            help=f"{about.metadata['tooltip']} {low} to {high}, default {about.default}.",
+        )
+
+
+def add_space(parser: argparse.ArgumentParser) -> None:
+    """`--space`, where references are fused."""
+    parser.add_argument(
+        "--space",
+        choices=[space.value for space in FusionSpace],
+        default=FusionSpace.AUTO.value,
+        help="where references are fused: in the model's features, in the warped pictures, or in both, the pictures "
+        "over the decoded features where they can be trusted; auto is the model's own way. Only models with a decoder "
+        "have a choice",
+    )
+
+
+def chosen_smoothing(options: argparse.Namespace) -> Smoothing:
+    """Smoothing over time as the flags say."""
+    return Smoothing(options.smoothing, options.hysteresis)
 
 
 def chosen_model(options: argparse.Namespace) -> MotionModel:

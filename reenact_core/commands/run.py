@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from ..decoding import decode
 from ..errors import ReenactError
-from ..fusing import FusedFrames, Smoothing, fuse_references
+from ..fusing import FusedFrames, fuse_references
+from ..fusion_space import FusionSpace
 from ..images import list_images, read_image_and_mask, write_image
 from ..motion import encode_motion
 from ..previews import reenactment_sheet
@@ -22,7 +23,16 @@ from ..tracking import FaceTracker
 from ..types import References
 from ..video import VideoReader, VideoWriter, is_video
 from ..warping import warp_per_reference
-from .options import add_model, add_strategy, check_file_target, chosen_model, chosen_strategy
+from .options import (
+    add_model,
+    add_smoothing,
+    add_space,
+    add_strategy,
+    check_file_target,
+    chosen_model,
+    chosen_smoothing,
+    chosen_strategy,
+)
 
 CHUNK = 8  # driving frames tracked together
 
@@ -47,9 +57,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--face", type=int, help="which driving face to follow, 0 = largest (default)")
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
-    parser.add_argument(
-        "--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time, 0..0.95"
-    )
+    add_smoothing(parser)
+    add_space(parser)
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet, FILE.png")
     add_model(parser)
     add_strategy(parser)
@@ -67,7 +76,8 @@ def execute(options: argparse.Namespace) -> None:
         # A place that cannot be written should be known now, not after the work.
         VideoWriter(options.output, driving.info.frame_rate, (64, 64)).abort()
         model = chosen_model(options)
-        strategy = chosen_strategy(options, model)
+        strategy, space = chosen_strategy(options, model), FusionSpace(options.space)
+        space.on(model)  # fails now rather than after the tracking
         tracker = FaceTracker.load(model.device)
         references = load_references(options.references, options.reference_count, options.strengths, tracker)
         total = driving.info.frame_count
@@ -78,7 +88,7 @@ def execute(options: argparse.Namespace) -> None:
             driving.info.frame_rate, tracker, model, options.face, options.neutral,
         )  # fmt: skip
         warped = warp_per_reference(references, motion, model, Transfer(options.motion), options.size)
-        fused = fuse_references(warped, strategy, Smoothing(options.smoothing))
+        fused = fuse_references(warped, strategy, chosen_smoothing(options), space)
         writer = stack.enter_context(
             VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..fusing import FusedChunk
+from ..fusion_space import late_blend, resized
 from ..warping import WarpedReferences
 from .paste_back import box_mask, paste
 
@@ -45,7 +46,12 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
     for chunk in fused.chunks():
         frames = slice(chunk.start, chunk.stop)
         motion, boxes = warped.motion.at(frames), warped.boxes[frames]
-        levels = () if chunk.levels is None else (chunk.levels,)
-        crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes, *levels)
+        if chunk.pictures is not None and chunk.trusted is None:
+            crops = resized(chunk.pictures, (warped.size, warped.size)).clamp(0, 1)
+        else:
+            levels = () if chunk.levels is None else (chunk.levels,)
+            crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes, *levels)
+            if chunk.pictures is not None and chunk.trusted is not None:
+                crops = late_blend(crops, chunk.pictures, chunk.trusted).clamp(0, 1)
         images, masks = paste(plate, crops, boxes, mask)
         yield DecodedChunk(chunk.start, chunk.stop, images, masks, crops)

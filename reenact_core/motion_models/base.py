@@ -28,6 +28,7 @@ class MotionModel(nn.Module, ABC):
 
     name: ClassVar[str]  # unique, lower case; what users type
     default_strategy: ClassVar[str] = "confidence"  # the fusion strategy that suits it best
+    fuses_images: ClassVar[bool] = True  # False where features are no pictures and a decoder paints
     ships_weights: ClassVar[bool] = True  # False where users bring a checkpoint; it is then not offered by name
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

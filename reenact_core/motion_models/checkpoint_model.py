@@ -28,8 +28,6 @@ from .layers import dtype_of, resize_grids, sample_2d
 
 log = logging.getLogger(__name__)
 
-PREVIEW = 128  # pixels per side of the pictures in evidence
-
 Value = TypeVar("Value")
 
 
@@ -38,8 +36,8 @@ class CheckpointReferences(NamedTuple):
 
     network: Any  # what the network itself keeps of them
     code: Tensor  # [R,D] motion codes, float32
-    pictures: Tensor  # [R,3,PREVIEW,PREVIEW] the crops in [0,1]
-    usable: Tensor  # [R,1,PREVIEW,PREVIEW] the user's masks in [0,1]; 0 beyond the image
+    pictures: Tensor  # [R,3,resolution,resolution] the crops in [0,1]
+    usable: Tensor  # [R,1,resolution,resolution] the user's masks in [0,1]; 0 beyond the image
     faces: Faces  # axis R
     strengths: Tensor  # [R]
     plate: Tensor  # [3,H,W] the first reference, laid into the canvas
@@ -67,6 +65,7 @@ class CheckpointModel(MotionModel):
     """A network loaded from a user's checkpoint, as a motion model."""
 
     ships_weights = False
+    fuses_images = False
     title: ClassVar[str]  # as in messages
     reference_framing: ClassVar[Framing]
     driving_framing: ClassVar[Framing]
@@ -136,7 +135,9 @@ class CheckpointModel(MotionModel):
         boxes = [self.reference_framing.box(references.faces.landmarks[[r]]) for r in range(len(references.images))]
         pairs = [(image.to(self.device, torch.float32), box) for image, box in zip(references.images, boxes)]
         crops = torch.cat([cut(image[None], box, self.resolution, self.beyond) for image, box in pairs])
-        masks = [cut(mask[None].to(crops), box, PREVIEW, "constant") for mask, box in zip(references.masks, boxes)]
+        masks = [
+            cut(mask[None].to(crops), box, self.resolution, "constant") for mask, box in zip(references.masks, boxes)
+        ]
         code = self._checked(lambda: self.motion_code(crops))
         if motion.code is None or motion.code.shape[1] != code.shape[1]:
             raise ReenactError(
@@ -146,7 +147,7 @@ class CheckpointModel(MotionModel):
         return CheckpointReferences(
             network=self._checked(lambda: self.appearance(crops)),
             code=code,
-            pictures=F.interpolate(crops, size=(PREVIEW, PREVIEW), mode="bilinear", antialias=True),
+            pictures=crops,
             usable=torch.cat(masks),
             faces=references.faces,
             strengths=references.strengths,
@@ -172,7 +173,7 @@ class CheckpointModel(MotionModel):
             distance=pose_distance(motion.faces, encoded.faces).to(self.device),
             prior=usable * encoded.strengths.to(usable)[:, None, None, None],
             levels=warped.levels,
-            pictures=self.sample(encoded.pictures, warped.deformation, PREVIEW),
+            pictures=self.sample(encoded.pictures, warped.deformation, self.resolution),
             regions=region_maps(motion.faces.landmarks, boxes, warped.visibility.shape[-1]).to(usable),
             differences=region_differences(motion.faces, encoded.faces).to(usable),
         )
