@@ -21,6 +21,7 @@ from .scene import random_scene
 
 log = logging.getLogger(__name__)
 
+SURE = 0.5  # score of the tracker below which a frame is left out: its landmarks may be beside the face
 LARGEST_YAWS = (30.0, 45.0, 60.0)  # degrees; motions take turns
 
 
@@ -81,10 +82,10 @@ def _perform(data: AvatarData, renderer: Renderer, config: AvatarConfig, motion:
 
 
 def _store(rendering: Rendering, stored: Path, tracker: FaceTracker) -> None:
-    """Track the frames as at run time, leave out those where no face is found, and write the clip."""
+    """Track the frames as at run time, leave out those where no face is surely found, and write the clip."""
     frames = (rendering.frames * 255).round().byte()
     (faces,) = tracker.track_video([frames.float() / 255])
-    found = faces.found.nonzero().flatten()
+    found = (faces.found & (faces.score > SURE)).nonzero().flatten()
     truth = rendering.truth
     kept = ExactTruth(truth.triangle[found], truth.vertices[found], truth.corners, truth.part, truth.focal)
     person = (F.avg_pool2d(rendering.alpha[found], CELL) * 255).round().byte()
