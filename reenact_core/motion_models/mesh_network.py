@@ -72,7 +72,7 @@ class MeshNetwork(nn.Module):
         self.first = nn.Conv2d(fine, COUNT + 2 + BANDS + 1, 3, padding=1)
         self.hand = nn.Conv2d(fine, HANDED, 1)
         self.register = nn.Sequential(
-            nn.Conv2d(HANDED + 9 + 2, DETAIL, 3, padding=1),
+            nn.Conv2d(HANDED + 9 + 2 + 2, DETAIL, 3, padding=1),
             nn.SiLU(inplace=True),
             nn.Conv2d(DETAIL, DETAIL, 3, padding=1),
             nn.SiLU(inplace=True),
@@ -111,7 +111,8 @@ class MeshNetwork(nn.Module):
         consensus = (looks * share).sum(1, keepdim=True).expand_as(looks)
         openings = inputs.openings[:, None].expand(-1, count, -1, -1, -1)
         handed = _finer(self.hand(x))
-        beside = torch.cat([looks, consensus, looks - consensus, openings], 2).flatten(0, 1)
+        beside = [looks, consensus, looks - consensus, openings, stretch(place.detach(), inputs.per_box)]
+        beside = torch.cat(beside, 2).flatten(0, 1)
         detail = self.register(torch.cat([handed, beside.to(handed)], 1))
         second = _head(self.second, detail)
         correction = 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
@@ -161,6 +162,20 @@ def network_inputs(
 def mix_candidates(grids: Tensor, contributions: Tensor) -> Tensor:
     """Deformation [T,R,G,G,2]: candidates [T,R,K,G,G,2] mixed by contributions [T,R,K,G,G]."""
     return (grids * contributions[..., None]).sum(2)
+
+
+def stretch(place: Tensor, per_box: Tensor) -> Tensor:
+    """How far positions [T,R,n,n,2] pull a reference apart: logarithms of area and of mean length, [T,R,2,n,n].
+
+    Negative where few of its pixels fill many cells, as when a closed eye is opened; what is shown there is no detail.
+    0 where one box side of the reference fills one box side; `per_box` as in `NetworkInputs`.
+    """
+    cell = per_box / place.shape[-2]
+    across, down = place.diff(dim=3) / cell, place.diff(dim=2) / cell
+    across, down = torch.cat([across, across[..., -1:, :]], 3), torch.cat([down, down[:, :, -1:]], 2)
+    area = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
+    length = (across.square() + down.square()).sum(-1) / 2
+    return torch.stack([area.clamp(1e-2, 1e2).log(), length.clamp(1e-2, 1e2).log() / 2], 2)
 
 
 def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") -> Tensor:

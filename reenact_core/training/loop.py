@@ -115,8 +115,9 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        for _ in range(config.samples_per_step):
-            count = rng.choice(config.references)
+        # All processes draw the same numbers of references, or they would wait for each other.
+        counts = random.Random(config.seed + step).choices(config.references, k=config.samples_per_step)
+        for count in counts:
             clip = rng.choice(used)
             strangers = [other for other in used if other is not clip]
             sample = draw(clip, count, config.size, config.augmentation, rng, strangers)
