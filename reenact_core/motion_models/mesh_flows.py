@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
+from ..face_regions import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
 from ..tracking import canonical_mesh
 from ..types import Faces
 
@@ -57,10 +58,6 @@ RIGID = (
     2,
 )
 FOREHEAD, CHIN = 10, 152
-# Rings of vertices around what opens and closes. The canonical mesh spans the openings with triangles of its own.
-LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-RIGHT_LIDS = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_LIDS = (362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 384, 398)
 # (iris centre, its rim points, the corners and lids that bound the eye's opening)
 EYES = ((468, (469, 470, 471, 472), (33, 133, 159, 145)), (473, (474, 475, 476, 477), (362, 263, 386, 374)))
 
@@ -198,13 +195,13 @@ def _rasterise_attributes(
 
 @cache
 def opening_triangles() -> Tensor:
-    """Which triangles of the canonical mesh span the mouth (row 0) and the eyes (row 1): [2,898] bool."""
+    """Which triangles of the canonical mesh span the open mouth (row 0) and eyes (row 1): [2,898] bool."""
     _, triangles = canonical_mesh()
 
     def within(ring: tuple[int, ...]) -> Tensor:
         return torch.isin(triangles, torch.tensor(ring)).all(1)
 
-    return torch.stack([within(LIPS), within(RIGHT_LIDS) | within(LEFT_LIDS)])
+    return torch.stack([within(INNER_LIPS), within(RIGHT_LIDS) | within(LEFT_LIDS)])
 
 
 def _iris_shift(driving: Tensor, reference: Tensor, points: Tensor, inside: Tensor) -> Tensor:

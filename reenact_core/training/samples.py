@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
+from ..face_regions import INNER_LIPS
 from ..motion_models import mesh_flows
 from ..motion_models.face_mesh import BOX_LIFT, GRID, EncodedReferences, coarsen
 from ..motion_models.mesh_flows import FINER, MESH_POINTS, Flows, box_points
@@ -216,7 +217,7 @@ def _emphasis(face: Faces, boxes: Tensor, size: int) -> Tensor:
     height = mesh_flows.face_height(face.landmarks)
     emphasis = torch.full((1, GRID, GRID), 0.5)
     middle = landmarks[:MESH_POINTS].mean(0)
-    features = (*(landmarks[eye[0]] for eye in mesh_flows.EYES), landmarks[list(mesh_flows.LIPS)].mean(0))
+    features = (*(landmarks[eye[0]] for eye in mesh_flows.EYES), landmarks[list(INNER_LIPS)].mean(0))
     for centre, spread, gain in ((middle, 0.6, 1.0), *((feature, 0.12, 1.5) for feature in features)):
         away = (points - centre).square().sum(-1) / (2 * (spread * height) ** 2)
         emphasis = emphasis + gain * torch.exp(-away)
