@@ -59,9 +59,10 @@ def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
 
     One reference after the other, which spares a product the size of all features.
     """
-    total = features[:, 0] * weights[:, 0]
-    for r in range(1, features.shape[1]):
-        total = torch.addcmul(total, features[:, r], weights[:, r].expand_as(features[:, r]))
+    (first, share), *more = zip(features.unbind(1), weights.unbind(1), strict=True)
+    total = first * share
+    for feature, share in more:
+        total = torch.addcmul(total, feature, share.expand_as(feature))
     return total
 
 

@@ -182,8 +182,8 @@ def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") ->
     """Images [R,C,H,W] each looked up by its own deformations [T,R,h,w,2]: [T,R,C,h,w]."""
     frames = deformation.shape[0]
     looks = [
-        geometry.sample(images[r].expand(frames, -1, -1, -1), deformation[:, r], padding)
-        for r in range(images.shape[0])
+        geometry.sample(image.expand(frames, -1, -1, -1), place, padding)
+        for image, place in zip(images, deformation.unbind(1), strict=True)
     ]
     return torch.stack(looks, 1)
 
