@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import ReenactError
 from ..evaluation.networks import LPIPS_FILE
 from ..tracking import FaceTracker, PersonMatte
+from ..training.avatars import AvatarConfig, load_avatars
 from ..training.clips import load_clips
 from ..training.loop import TrainingConfig, train
 from ..training.losses import LossWeights
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clips", nargs="+", required=True, type=Path, help="videos, or folders of videos")
     parser.add_argument("--metrics-folder", type=Path, required=True, help=f"folder with {LPIPS_FILE}")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, log and sheets")
+    parser.add_argument("--avatars", type=Path, help="folder with heads to render further clips of (docs/face_mesh.md)")
     parser.add_argument("--cache", type=Path, help="folder for prepared clips (default: OUTPUT/cache)")
     parser.add_argument("--steps", type=int, help="number of steps, instead of the configuration's")
     parser.add_argument("--smoke", action="store_true", help="a few steps at small size, to see that all works")
@@ -51,9 +53,10 @@ def execute(options: argparse.Namespace) -> None:
             raise ReenactError(f"{path}: is no video that can be read. Give talking-head videos, or folders of them.")
     paths = [file for path in options.clips for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     videos = [path for path in paths if is_video(path)]
-    clips = load_clips(
-        videos, options.cache or options.output / "cache", FaceTracker.load(device), PersonMatte.load(device)
-    )
+    cache, tracker = options.cache or options.output / "cache", FaceTracker.load(device)
+    clips = load_clips(videos, cache, tracker, PersonMatte.load(device))
+    if options.avatars is not None:
+        clips += load_avatars(options.avatars, AvatarConfig(), cache, tracker)
     weights = train(clips, config, lpips, options.output, str(device))
     print(weights)
 

@@ -31,6 +31,7 @@ from ..motion_models.face_mesh import FaceMesh
 from ..motion_models.mesh_network import FINE
 from ..motion_models.mesh_weights import new_networks
 from .clips import Clip
+from .exact_truth import exact_losses
 from .losses import LossWeights, picture_loss, pixel_loss, warp_loss
 from .samples import Augmentation, Sample, draw
 from .validation import validate
@@ -59,6 +60,7 @@ class TrainingConfig:
     validated: tuple[int, ...] = (1, 4)  # R of validations on the clips held out
     seed: int = 0
     mixed_precision: bool = False
+    rendered_share: float = 0.15  # share of samples that show rendered heads, where there are any
     hold_out: tuple[str, ...] = ()  # names of clips that are never trained on
     losses: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -96,6 +98,8 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     workers, rank = _join_group()
     used = [clip for clip in clips if clip.name not in config.hold_out]
+    filmed = [clip for clip in used if clip.truth is None] or used
+    rendered = [clip for clip in used if clip.truth is not None]
     unseen = [clip for clip in clips if clip.name in config.hold_out]
     if not used:
         raise ReenactError("All clips are held out, so there is nothing to train on. Give more clips.")
@@ -118,8 +122,8 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
         # All processes draw the same numbers of references, or they would wait for each other.
         counts = random.Random(config.seed + step).choices(config.references, k=config.samples_per_step)
         for count in counts:
-            clip = rng.choice(used)
-            strangers = [other for other in used if other is not clip]
+            clip = rng.choice(rendered if rendered and rng.random() < config.rendered_share else filmed)
+            strangers = [other for other in filmed if other is not clip]
             sample = draw(clip, count, config.size, config.augmentation, rng, strangers)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.mixed_precision):
                 loss, result = sample_loss(model, sample, perceptual, config.losses, step >= config.refine_from)
@@ -166,6 +170,12 @@ def sample_loss(
     fused = torch.lerp(truth, strategy.fuse(evidence, shares), shown)  # beyond the frame nobody is to blame
     result = fused
     loss = warp_loss(evidence, output, truth, sample.still.to(device), weights)
+    if sample.exact is not None:
+        size = (encoded.images.shape[-2], encoded.images.shape[-1])
+        missed, trusted = exact_losses(
+            output.deformation, output.confidence, sample.exact, size, float(sample.boxes[0, 2])
+        )
+        loss = loss + weights.exact_flow * missed + weights.hidden * trusted
     if refine and model.refiner is not None and evidence.levels is not None:
         context = fuse_level(evidence.levels[0], shares.mean(2, keepdim=True))
         result = torch.lerp(truth, model.refiner(fused, context), shown)

@@ -26,6 +26,8 @@ class LossWeights:
     confidence: float = 0.05
     smoothness: float = 0.02
     still: float = 0.05
+    exact_flow: float = 1.0  # of rendered clips: how far warps miss, in box sides
+    hidden: float = 0.05  # of rendered clips: confidence in what a reference does not show
 
 
 def pixel_loss(result: Tensor, truth: Tensor, emphasis: Tensor, weights: LossWeights) -> Tensor:

@@ -18,8 +18,10 @@ from ..face_regions import INNER_LIPS
 from ..motion_models import mesh_flows
 from ..motion_models.face_mesh import BOX_LIFT, GRID, EncodedReferences, coarsen
 from ..motion_models.mesh_flows import FINER, MESH_POINTS, Flows, box_points
+from ..motion_models.mesh_network import FINE
 from ..types import Faces
 from .clips import Clip
+from .exact_truth import ExactFlow, flow_and_visibility, hide_reference, mirror, move_reference
 
 BOX_EXTENTS = (1.8, 2.5)  # box sides in face extents: at run time sides are rounded up to whole steps
 
@@ -52,6 +54,7 @@ class Sample(NamedTuple):
     shown: Tensor  # [1,1,size,size] 1 where the driving frame has a picture; beyond its edge nothing is judged
     emphasis: Tensor  # [1,1,size,size] > 0, mean 1: how much each pixel counts
     still: Tensor  # [1,R,G,G] 0..1, 1 = still background, and the reference's background map is right there
+    exact: ExactFlow | None  # on the fine grid; of rendered clips
 
 
 def draw(
@@ -69,13 +72,15 @@ def draw(
     images = _recolour(images, augmentation, rng)
     people, facing = clip.person[[*chosen, driving]].float() / 255, clip.facing[chosen]
     faces = clip.faces.at(chosen)
-    if rng.random() < augmentation.flip:
+    flipped = rng.random() < augmentation.flip
+    if flipped:
         images, people = images.flip(-1), people.flip(-1)
         faces, truth_face = (_flip(f, images.shape[-1]) for f in (faces, truth_face))
     if others and rng.random() < augmentation.background:
         images = _other_background(images, people, rng.choice(others), rng)
 
     boxes = _random_box(truth_face, rng)
+    exact = _exact_flow(clip, driving, chosen, boxes, flipped)
     target = _crop(images[-1:], boxes, size)
     references, person = images[:-1], people[:-1]
     background = torch.eye(2, 3).repeat(count, 1, 1)
@@ -87,6 +92,8 @@ def draw(
             moved = _other_camera(references[r], person[r], faces.at([r]), truth_face, rng)
             references[r], person[r], usable[r], background[r] = moved[:4]
             faces.landmarks[r] = moved[4]
+            if exact is not None:
+                exact = move_reference(exact, r, moved[5], (images.shape[-2], images.shape[-1]))
             same_camera[r] = 0
     if count >= 3 and others and rng.random() < augmentation.stranger:
         r = rng.randrange(count)
@@ -95,6 +102,7 @@ def draw(
             guest, clip.descriptors[driving], truth_face, (references.shape[-2], references.shape[-1]), rng
         )
         same_camera[r] = 0
+        exact = None if exact is None else hide_reference(exact, r)
     if rng.random() < augmentation.compression:
         references = torch.stack([_compress(reference, rng.randrange(25, 70)) for reference in references])
     if count > 1 and rng.random() < augmentation.blur:
@@ -127,12 +135,24 @@ def draw(
     # Only well away from the person: the matte's rim is unsure.
     still = (away > 0.95).float() * visible * same_camera[None, :, None, None]
     shown = F.interpolate(visible, size=(size, size), mode="nearest")
-    return Sample(encoded, flows, distance, boxes, target, shown, _emphasis(truth_face, boxes, size), still)
+    return Sample(encoded, flows, distance, boxes, target, shown, _emphasis(truth_face, boxes, size), still, exact)
 
 
 def coarse_size(images: Tensor, cell: float) -> tuple[int, int]:
     """(h, w) of `coarsen(images, cell)`."""
     return (max(1, round(images.shape[-2] / cell)), max(1, round(images.shape[-1] / cell)))
+
+
+def _exact_flow(clip: Clip, driving: int, chosen: list[int], boxes: Tensor, flipped: bool) -> ExactFlow | None:
+    """Exact flow of a rendered clip on the fine grid over `boxes` [1,3], which lie in the flipped picture if so."""
+    if clip.truth is None:
+        return None
+    width = clip.frames.shape[-1]
+    own = boxes.clone()
+    if flipped:
+        own[:, 0] = width - boxes[:, 0] - boxes[:, 2]
+    flow = flow_and_visibility(clip.truth, driving, chosen, own, FINE)
+    return mirror(flow, width) if flipped else flow
 
 
 def _choose_references(
@@ -253,8 +273,9 @@ def _crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
 
 def _other_camera(
     image: Tensor, person: Tensor, face: Faces, driving: Faces, rng: random.Random
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """A reference re-framed as if from another photo: image, matte, usable pixels, background map, landmarks.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A reference re-framed as if from another photo: image, matte, usable pixels, background map, landmarks, and
+    the affine map [2,3] from old to new pixels.
 
     The background is then laid so that the faces coincide, as it is for photos from elsewhere.
     """
@@ -272,4 +293,4 @@ def _other_camera(
     landmarks[:, 2] = landmarks[:, 2] * scale
     matte = F.interpolate(geometry.sample(person[None], grid), size=person.shape[-2:], mode="area")[0]
     inside = (grid.abs() <= 1).all(-1).to(image)
-    return geometry.sample(image[None], grid)[0], matte, inside, _laid(landmarks, driving), landmarks
+    return geometry.sample(image[None], grid)[0], matte, inside, _laid(landmarks, driving), landmarks, forward
