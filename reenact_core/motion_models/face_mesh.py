@@ -111,7 +111,7 @@ class FaceMesh(MotionModel):
         distance = pose_distance(motion.faces, encoded.faces)
         evidence, _ = self.evidence(encoded, flows, distance, boxes, size)
         return evidence._replace(
-            regions=region_maps(motion.faces.landmarks, boxes, GRID).to(evidence.confidence),
+            regions=region_maps(motion.faces.landmarks, boxes, evidence.confidence.shape[-1]).to(evidence.confidence),
             differences=region_differences(motion.faces, encoded.faces).to(evidence.confidence),
         )
 
