@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -95,8 +95,18 @@ class Evidence(NamedTuple):
     regions: Tensor | None = None  # [T,G,h,w] 0..1, sum over G 1: which of `face_regions.REGIONS` a pixel belongs to
     differences: Tensor | None = None  # [T,R,G] >= 0, how unlike the driving frame the reference is in each region
 
+    def at(self, index: slice) -> Evidence:
+        """The frames of a slice of the T axis, as a new value that shares memory."""
+        return Evidence(*(_at(field, index) for field in self))
+
     @property
     def nbytes(self) -> int:
         """Memory of all tensors."""
         parts = [part for field in self for part in (field if isinstance(field, tuple) else (field,))]
         return sum(part.nbytes for part in parts if part is not None)
+
+
+def _at(field: Tensor | tuple[Tensor, ...] | None, index: slice) -> Any:
+    if isinstance(field, tuple):
+        return tuple(part[index] for part in field)
+    return None if field is None else field[index]
