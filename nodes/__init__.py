@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import folders
+from . import folders, panel_routes
 from .decode import Decode
 from .encode_motion import EncodeMotion
 from .fuse_references import FuseReferences
@@ -39,4 +39,5 @@ class ReenactExtension(ComfyExtension):
 
 async def comfy_entrypoint() -> ReenactExtension:
     folders.register()  # older hosts have no hook for it
+    panel_routes.register()
     return ReenactExtension()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import comfy.model_management
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from ..reenact_core.errors import ImageError
@@ -60,6 +61,12 @@ def mask_to_host(masks: Tensor) -> Tensor:
     """Core masks [T,1,H,W] as MASK [T,H,W] on the device the host keeps results on."""
     device = comfy.model_management.intermediate_device()
     return masks[:, 0].to(device, torch.float32).clamp(0, 1).contiguous()
+
+
+def to_pil(picture: Tensor) -> Image.Image:
+    """A core picture [3,H,W] for files and previews."""
+    pixels = picture.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu()
+    return Image.fromarray(pixels.numpy())
 
 
 class FrameCollector:

@@ -16,6 +16,7 @@ from ..reenact_core.warping import WarpedReferences
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
+from .panel import RUNS
 from .progress import Progress
 from .stages import HostFused, HostWarped, light
 from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
@@ -77,7 +78,9 @@ class FuseReferences(io.ComfyNode):
         shares = convert.to_host(torch.cat([colours for colours, _ in pictures]))
         confidence = convert.mask_to_host(torch.cat([mask for _, mask in pictures]))
         shown = shares[len(shares) // 2][None]
-        return io.NodeOutput(HostFused(warped, tuple(parts)), shares, confidence, ui=ui.PreviewImage(shown, cls=cls))
+        about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
+        seen = ui.PreviewImage(shown, cls=cls).as_dict() | about
+        return io.NodeOutput(HostFused(warped, tuple(parts)), shares, confidence, ui=seen)
 
 
 def _on_canvas(colours: Tensor, chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import comfy.model_management
 import comfy.utils
-from PIL import Image
 from torch import Tensor
+
+from .convert import to_pil
 
 PREVIEW_SIDE = 512  # pixels
 
@@ -27,11 +28,6 @@ class Progress:
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         self._done += frames
-        preview = None if picture is None else ("JPEG", _pil(picture), PREVIEW_SIDE)
+        preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)
-
-
-def _pil(picture: Tensor) -> Image.Image:
-    pixels = picture.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu()
-    return Image.fromarray(pixels.numpy())

@@ -60,6 +60,23 @@ class HostMemo(Memo):
     def __contains__(self, key: tuple[int, int]) -> bool:
         return key in self._kept
 
+    def frames(self) -> int:
+        """How many frames from the first one on are kept without a gap."""
+        end = 0
+        for start, stop in sorted(self._kept):
+            if start > end:
+                break
+            end = max(end, stop)
+        return end
+
+    def frame(self, number: int) -> Evidence | None:
+        """The kept evidence of one frame, T = 1, in main memory whatever the model's device."""
+        for (start, stop), kept in list(self._kept.items()):
+            if start <= number < stop:
+                evidence: Evidence = unpark(kept, torch.device("cpu"))
+                return evidence.at(slice(number - start, number - start + 1))
+        return None
+
 
 class HostWarped(NamedTuple):
     """What travels on a REENACT_WARPED socket."""

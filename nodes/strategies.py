@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..reenact_core.fusing import Smoothing
 from ..reenact_core.fusion import FusionStrategy, strategy_class, strategy_names
 from ..reenact_core.motion_models import MotionModel
-from .widgets import choice_inputs, chosen
+from .widgets import choice_inputs, chosen, described
 
 AUTO = "auto"
 STRATEGY = "strategy"
@@ -21,32 +21,60 @@ STRATEGY = "strategy"
 class _Auto:
     """The model's own choice has no parameters."""
 
+    summary = "What suits the model best."
+
+
+def strategy_choices() -> dict[str, Any]:
+    """Strategies and smoothing for the browser, with ranges and the names of their widgets."""
+    widget = _smoothing_input()
+    smoothing = {"widget": widget.id, "min": widget.min, "max": widget.max, "step": widget.step}
+    return {
+        "widget": STRATEGY,
+        "strategies": described(STRATEGY, _options()),
+        "smoothing": smoothing | {"default": widget.default, "tooltip": widget.tooltip},
+    }
+
 
 def strategy_inputs() -> list[io.Input]:
     """Temporal smoothing and the strategy, which comes last because its parameters follow it."""
-    return [
-        io.Float.Input(
-            "smoothing",
-            default=Smoothing().memory,
-            min=0.0,
-            max=0.95,
-            step=0.05,
-            tooltip="How calmly the shares of the references change over time; 0 decides each frame by itself.",
-        ),
-        *choice_inputs(STRATEGY, _options(), AUTO, _tooltip()),
-    ]
+    return [_smoothing_input(), *choice_inputs(STRATEGY, _options(), AUTO, _tooltip())]
 
 
 def chosen_strategy(arguments: Mapping[str, Any], model: MotionModel) -> FusionStrategy:
     """The strategy that a node's arguments name, or the one that suits the model best."""
+    return named_strategy(arguments, model.default_strategy)
+
+
+def named_strategy(arguments: Mapping[str, Any], default: str) -> FusionStrategy:
+    """The same, "auto" being the strategy called `default`."""
     strategy = chosen(STRATEGY, _options(), arguments)
-    return strategy_class(model.default_strategy)() if isinstance(strategy, _Auto) else strategy
+    return strategy_class(default)() if isinstance(strategy, _Auto) else strategy
+
+
+def strategy_settings(name: str) -> type:
+    """The dataclass of the settings of a strategy, or of "auto".
+
+    Raises:
+        ReenactError: there is none of that name.
+    """
+    return _Auto if name == AUTO else strategy_class(name)
 
 
 def chosen_smoothing(arguments: Mapping[str, Any]) -> Smoothing:
     """The temporal smoothing that a node's arguments ask for."""
     value = arguments.get("smoothing")
     return Smoothing() if value is None else Smoothing(value)
+
+
+def _smoothing_input() -> io.Float.Input:
+    return io.Float.Input(
+        "smoothing",
+        default=Smoothing().memory,
+        min=0.0,
+        max=0.95,
+        step=0.05,
+        tooltip="How calmly the shares of the references change over time; 0 decides each frame by itself.",
+    )
 
 
 def _options() -> dict[str, type]:

@@ -92,6 +92,31 @@ def chosen(identifier: str, options: Mapping[str, type], arguments: Mapping[str,
     return settings_of(options[key], own)
 
 
+def described(identifier: str, options: Mapping[str, type]) -> list[dict[str, Any]]:
+    """The options of `choice_inputs` for the browser: each with its settings, and their widgets' names on this host."""
+
+    def setting(key: str, field: Field[Any], hint: Any) -> dict[str, Any]:
+        dynamic = f"{identifier}.{field.name}"
+        about = {name: field.metadata[name] for name in ("min", "max", "step", "tooltip") if name in field.metadata}
+        choices = [option.value for option in hint] if _is_enum(hint) else field.metadata.get("choices")
+        return about | {
+            "name": field.name,
+            "widget": dynamic if features.DYNAMIC_COMBO else _flat_id(identifier, key, field.name, options),
+            "kind": "choice" if choices is not None else hint.__name__,
+            "choices": choices and list(choices),
+            "default": field.default.value if isinstance(field.default, Enum) else field.default,
+        }
+
+    return [
+        {
+            "name": key,
+            "summary": getattr(settings, "summary", ""),
+            "settings": [setting(key, field, get_type_hints(settings)[field.name]) for field in fields(settings)],
+        }
+        for key, settings in options.items()
+    ]
+
+
 def growing_inputs(template: io.Input, identifier: str, prefix: str, least: int, most: int) -> list[io.Input]:
     """Sockets like `template` named prefix0, prefix1, ... of which at least `least` have to be connected.
 

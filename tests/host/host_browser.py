@@ -45,9 +45,9 @@ class Editor:
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         started = time.monotonic()
-        self.page.goto(host.url, wait_until="domcontentloaded")
-        self.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=60_000)
-        self.page.wait_for_selector('[data-testid="queue-button"]', timeout=60_000)
+        self.page.goto(host.url, wait_until="domcontentloaded", timeout=120_000)
+        self.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
+        self.page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
         # While it starts, the front end trips over its own settings; a pack's files name themselves.
         self.errors = [error for error in self.errors if "/extensions/" in error]
         self.seconds["open"] = time.monotonic() - started

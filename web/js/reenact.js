@@ -1,11 +1,36 @@
 import { app } from '../../../scripts/app.js'
+import { openPanel } from './panel/panel.js'
 
 // A node with a VIDEO input is taken for one that shows a video; these show pictures.
 const SHOWS_PICTURES = new Set(['ReenactLoadReferences', 'ReenactEncodeMotion'])
+const HAS_PANEL = 'ReenactFuseReferences'
 
 app.registerExtension({
   name: 'reenact.previews',
   nodeCreated(node) {
     if (SHOWS_PICTURES.has(node.comfyClass)) node.previewMediaType = 'image'
+  },
+})
+
+function openFor(node, output) {
+  const run = output?.reenact_panel?.[0]
+  if (run) openPanel(node, run)
+}
+
+app.registerExtension({
+  name: 'reenact.panel',
+  nodeCreated(node) {
+    if (node.comfyClass !== HAS_PANEL) return
+    const before = node.onExecuted
+    node.onExecuted = function (output, ...rest) {
+      before?.call(this, output, ...rest)
+      openFor(this, output)
+    }
+  },
+  // The results of an earlier run come back with their workflow's tab.
+  onNodeOutputsUpdated(outputs) {
+    for (const node of app.graph?.nodes ?? []) {
+      if (node.comfyClass === HAS_PANEL) openFor(node, outputs[node.id])
+    }
   },
 })

@@ -1,0 +1,161 @@
+"""The panel in the browser: it comes with the first run, follows and sets widgets, never queues the graph."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from test_editor import SET_WIDGET, WORKFLOW
+
+pytestmark = [pytest.mark.host, pytest.mark.browser]
+
+PANEL = ".reenact-panel >> visible=true"
+CLOSE_UP = """(zoom) => {
+    const node = window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences')
+    const view = window.app.canvas.ds
+    view.scale = zoom
+    view.offset = [700 / zoom - node.pos[0] - node.size[0] / 2, 420 / zoom - node.pos[1] - node.size[1] / 2]
+    window.app.canvas.setDirty(true, true)
+}"""
+WIDGET = """(name) => window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences')
+    .widgets.find((w) => w.name === name)?.value"""
+
+
+def make_dynamic(route) -> None:
+    """The host's description of its nodes with the strategy as a DynamicCombo, as newer hosts have it."""
+    answer = route.fetch()
+    info = answer.json()
+    required = info["ReenactFuseReferences"]["input"]
+    flat = required["optional"]
+    choices = required["required"]["strategy"][1]["options"]
+    settings = {name: spec for name, spec in flat.items() if name.startswith("strategy.")}
+    for name in settings:
+        del flat[name]
+    options = []
+    for choice in choices:
+        own = {n.removeprefix("strategy."): s for n, s in settings.items() if choice in s[1]["tooltip"].split(":")[0]}
+        options.append({"key": choice, "inputs": {"optional": own}})
+    required["required"]["strategy"] = ["COMFY_DYNAMICCOMBO_V3", {"options": options}]
+    route.fulfill(response=answer, json=info)
+
+
+def run_five_stages(editor) -> None:
+    editor.host.client.free()
+    editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
+    editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 256])
+    record = editor.queue(timeout=300)
+    assert record["status"]["status_str"] == "success", record["status"]
+
+
+def picture(editor) -> str:
+    """The address of the picture shown; it changes with every answer."""
+    return editor.page.get_attribute(f"{PANEL} >> .reenact-stage img", "src") or ""
+
+
+def changed(editor, before: str) -> str:
+    """The picture after `before`, waited for."""
+    editor.page.wait_for_function(
+        "(before) => { const now = document.querySelector('.reenact-stage img')?.src; return now && now !== before }",
+        arg=before,
+        timeout=30_000,
+    )
+    return picture(editor)
+
+
+def test_panel_drags_swaps_and_writes_back(editor, request):
+    tag = request.node.callspec.id
+    page = editor.page
+    editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
+    assert page.locator(".reenact-panel").count() == 0, "nothing before the first run"
+    run_five_stages(editor)
+    page.wait_for_selector(PANEL, timeout=30_000)
+    shown = changed(editor, "")
+    page.evaluate(CLOSE_UP, 0.9)
+    page.wait_for_timeout(600)
+    editor.screenshot(f"panel_{tag}")
+    ended = len(editor.host.client.json("/history"))
+
+    # Frames: with the keyboard, because the slider has the focus.
+    slider = page.locator(f"{PANEL} >> input[aria-label=frame]")
+    slider.focus()
+    number = slider.input_value()
+    page.keyboard.press("ArrowRight")
+    assert int(slider.input_value()) == int(number) + 1
+    shown = changed(editor, shown)
+
+    # The strategy and its parameters end up in the node's widgets, and so in the next prompt.
+    page.select_option(f"{PANEL} >> select[aria-label=strategy]", "confidence")
+    shown = changed(editor, shown)
+    assert page.evaluate(WIDGET, "strategy") == "confidence"
+    page.fill(f"{PANEL} >> input[aria-label=temperature]", "2")
+    shown = changed(editor, shown)
+    assert page.evaluate(WIDGET, "strategy.temperature") == 2
+    page.fill(f"{PANEL} >> input[aria-label=smoothing]", "0.3")
+    shown = changed(editor, shown)
+    inputs = next(n["inputs"] for n in editor.prompt().values() if n["class_type"] == "ReenactFuseReferences")
+    assert (inputs["strategy"], inputs["strategy.temperature"], inputs["smoothing"]) == ("confidence", 2, 0.3)
+    assert not [name for name in inputs if "panel" in name]
+
+    # Single references, overlays.
+    page.click(f"{PANEL} >> .reenact-chips button:nth-child(3)")
+    shown = changed(editor, shown)
+    page.click(f"{PANEL} >> .reenact-chips button:nth-child(1)")
+    shown = changed(editor, shown)
+    page.select_option(f"{PANEL} >> select[aria-label=overlay]", "attribution")
+    shown = changed(editor, shown)
+    page.wait_for_timeout(400)
+    editor.screenshot(f"panel_attribution_{tag}")
+    assert re.search(r"\d+ ms", page.inner_text(f"{PANEL} >> .reenact-status"))
+
+    # The other way round: what is typed into the node moves the panel.
+    page.keyboard.press("Escape")
+    page.evaluate("() => document.activeElement?.blur()")
+    page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "strategy", "nearest"])
+    shown = changed(editor, shown)
+    assert page.locator(f"{PANEL} >> select[aria-label=strategy]").input_value() == "nearest"
+    assert page.locator(f"{PANEL} >> input[aria-label=temperature]").count() == 0
+    assert len(editor.host.client.json("/history")) == ended, "nothing was queued"
+
+    # The next run uses the settings; the panel stays one.
+    record = editor.queue(timeout=120)
+    assert record["status"]["status_str"] == "success", record["status"]
+    assert page.locator(".reenact-panel").count() == 1
+    assert editor.errors == [], "\n".join(editor.errors)
+
+
+def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request):
+    tag = request.node.callspec.id
+    page = editor.page
+    editor.host.client.request("/api/settings", {"Comfy.ColorPalette": "light"})
+    page.reload(wait_until="domcontentloaded", timeout=120_000)
+    page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
+    page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
+    run_five_stages(editor)
+    page.wait_for_selector(PANEL, timeout=30_000)
+    shown = changed(editor, "")
+    page.evaluate(
+        """() => {
+        const node = window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences')
+        node.setSize([240, 100])
+    }"""
+    )
+    page.evaluate(CLOSE_UP, 0.9)
+    page.wait_for_timeout(600)
+    editor.screenshot(f"panel_light_small_{tag}")
+    stage = page.locator(f"{PANEL} >> .reenact-stage").bounding_box()
+    assert stage is not None
+    assert min(stage["width"], stage["height"]) > 60
+
+    editor.host.client.free()
+    other = {"1": {"class_type": "ReenactSample", "inputs": {"driving": "same person"}}}
+    other["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    assert editor.host.client.run(other, timeout=120).status == "success"
+    page.select_option(f"{PANEL} >> select[aria-label=strategy]", "mean")
+    page.wait_for_selector(
+        "text=The warps of this run are not in memory any more. Run the graph again.", timeout=20_000
+    )
+    assert picture(editor) == shown
+    editor.host.client.request("/api/settings", {"Comfy.ColorPalette": "dark"})
+    noise = re.compile(r"\b410\b")
+    assert [error for error in editor.errors if not noise.search(error)] == []

@@ -1,0 +1,32 @@
+import { app } from '../../../../scripts/app.js'
+
+const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name)
+
+/** Whether another node feeds this widget, so that its value here does not count. */
+export function isLinked(node, name) {
+  return (node.inputs ?? []).some((input) => input.widget?.name === name && input.link != null)
+}
+
+export function readWidget(node, name, otherwise) {
+  return widgetOf(node, name)?.value ?? otherwise
+}
+
+/** Set a widget as if the user had typed it: the next run uses the value. */
+export function writeWidget(node, name, value) {
+  const widget = widgetOf(node, name)
+  if (!widget || widget.value === value) return
+  widget.value = value
+  widget.callback?.(value, app.canvas, node)
+  node.setDirtyCanvas?.(true, true)
+}
+
+/** The node's widgets as a request wants them: `{ strategy, settings, smoothing }`. */
+export function readSettings(node, choices) {
+  const strategy = readWidget(node, choices.widget, choices.strategies[0].name)
+  const known = choices.strategies.find((other) => other.name === strategy)
+  const settings = {}
+  for (const setting of known?.settings ?? []) {
+    settings[setting.name] = readWidget(node, setting.widget, setting.default)
+  }
+  return { strategy, settings, smoothing: readWidget(node, choices.smoothing.widget, choices.smoothing.default) }
+}
