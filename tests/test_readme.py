@@ -48,7 +48,8 @@ def test_command_line_parses(line: str, monkeypatch: pytest.MonkeyPatch):
     if getattr(options, "strategy", None) is not None:
         assert options.strategy in strategy_names()
     assert set(getattr(options, "strategies", None) or []) <= set(strategy_names())
-    assert options.command in ("train", "convert") or options.model in model_names()
+    models = getattr(options, "models", None) or [getattr(options, "model", None)]
+    assert options.command in ("train", "convert") or set(models) <= set(model_names())
 
 
 def test_strategy_table_is_the_registry():

@@ -21,14 +21,15 @@ from ..motion_models.live_portrait_model import LivePortraitSettings
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """`--model`, `--device`, `--dtype`, and one flag per option of LivePortrait."""
-    parser.add_argument(
-        "--model",
-        default="face_mesh",
-        help=f"{', '.join(model_names())} (default), or the checkpoint of a public model: its file or folder, see "
-        "docs/models.md",
-    )
+def add_model(parser: argparse.ArgumentParser, choose: bool = True) -> None:
+    """`--model` if `choose`, `--device`, `--dtype`, and one flag per option of LivePortrait."""
+    if choose:
+        parser.add_argument(
+            "--model",
+            default="face_mesh",
+            help=f"{', '.join(model_names())} (default), or the checkpoint of a public model: its file or folder, see "
+            "docs/models.md",
+        )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="precision of a checkpoint's networks")
     group = parser.add_argument_group("LivePortrait", "Options for a checkpoint of LivePortrait.")
@@ -84,14 +85,16 @@ def chosen_smoothing(options: argparse.Namespace) -> Smoothing:
     return Smoothing(options.smoothing, options.hysteresis)
 
 
-def chosen_model(options: argparse.Namespace) -> MotionModel:
-    """The model of `--model` on `--device`."""
+def chosen_model(options: argparse.Namespace, given_model: str | None = None) -> MotionModel:
+    """The model of `--model`, or the one given, on `--device`."""
     given: dict[str, Any] = {}
     for item in fields(LivePortraitSettings):
         value = getattr(options, _live_portrait_flag(item.name).strip("-").replace("-", "_"))
         if value is not None:
             given[item.name] = type(item.default)(value)
-    return load_model(options.model, chosen_device(options), DTYPES[options.dtype], LivePortraitSettings(**given))
+    return load_model(
+        given_model or options.model, chosen_device(options), DTYPES[options.dtype], LivePortraitSettings(**given)
+    )
 
 
 def _live_portrait_flag(name: str) -> str:

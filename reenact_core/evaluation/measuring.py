@@ -29,6 +29,7 @@ class Truth(NamedTuple):
     faces: Faces  # axis N, tracked in the head crops
     embeddings: Tensor | None  # [N,128] identity, meaningless where no face was found
     unrest: dict[str, float]  # by region: sum of second differences over all triples
+    looks: tuple[list[Tensor] | None, ...]  # N x LPIPS features of the head crop, where sampled and measured
 
 
 class Measurement(NamedTuple):
@@ -45,7 +46,7 @@ def prepare_truth(
     landmarks: Tensor,
     track: Track,
     networks: MetricNetworks,
-    full_side: int,
+    full_side: int | None,
 ) -> Truth:
     """Derive boxes, hulls, faces and embeddings from the true frames.
 
@@ -59,13 +60,17 @@ def prepare_truth(
     )
     faces = _tracked(crops, track)
     embeddings = networks.identity(crops, faces.landmarks) if networks.identity else None
-    unrest: dict[str, float] = dict.fromkeys(regions.NAMES, 0.0)
+    looks = tuple(
+        networks.lpips.features(crops[i : i + 1]) if networks.lpips is not None and sampled[i] else None
+        for i in range(len(images))
+    )
+    unrest: dict[str, float] = dict.fromkeys(_measured(full_side), 0.0)
     for last in range(len(indices)):
         if _ends_triple(indices, last):
             middle, triple = slice(last - 1, last), images[last - 2 : last + 1].float() / 255
             for region, value in _second_differences(triple, boxes.at(middle), hulls[middle], full_side).items():
                 unrest[region] += float(value)
-    return Truth(tuple(indices), torch.tensor(sampled), images, boxes, hulls, faces, embeddings, unrest)
+    return Truth(tuple(indices), torch.tensor(sampled), images, boxes, hulls, faces, embeddings, unrest, looks)
 
 
 @torch.inference_mode()
@@ -74,18 +79,19 @@ def measure(
     results: Iterable[Tensor],
     track: Track,
     networks: MetricNetworks,
-    full_side: int,
+    full_side: int | None,
     watch: Callable[[int, Tensor], None] | None = None,
 ) -> Measurement:
     """Compare a stream of results with the truth.
 
     Args:
         results: chunks [n,3,H,W] in [0,1], together one frame for each frame of `truth`, in order.
-        full_side: full frames are reduced to at most this many pixels on their longer side; 0 = never.
+        full_side: full frames are reduced to at most this many pixels on their longer side; 0 = never,
+            None = full frames are not measured.
         watch: called with (position on axis N, head crop [3,256,256]) of every measured result.
     """
-    gathered: dict[str, dict[str, list[Tensor]]] = {region: {} for region in regions.NAMES}
-    unrest: dict[str, float] = dict.fromkeys(regions.NAMES, 0.0)  # sums of second differences over triples
+    gathered: dict[str, dict[str, list[Tensor]]] = {region: {} for region in _measured(full_side)}
+    unrest: dict[str, float] = dict.fromkeys(gathered, 0.0)  # sums of second differences over triples
     recent: list[Tensor] = []  # the last three results, for second differences
     position = 0
     for chunk in results:
@@ -124,26 +130,32 @@ def _compare(
     image: Tensor,
     track: Track,
     networks: MetricNetworks,
-    full_side: int,
+    full_side: int | None,
     watch: Callable[[int, Tensor], None] | None,
 ) -> dict[str, dict[str, Tensor]]:
     """Metrics of one result [3,H,W] by region; every value is [1], NaN where undefined."""
     at = slice(position, position + 1)
     pair = torch.stack([image, truth.images[position].float() / 255])
-    full = regions.shrink(pair, full_side)
     box = truth.boxes.at([position, position])
     made, real = regions.crop(pair, box).split(1)
     if watch is not None:
         watch(position, made[0])
-    (frame,) = _picture_metrics(full[:1], full[1:], [None], networks)
-    head, face = _picture_metrics(made, real, [None, truth.hulls[at]], networks)
-    return {"full": frame, "head": head | _face_metrics(truth, at, made, track, networks), "face": face}
+    head, face = _picture_metrics(made, real, [None, truth.hulls[at]], networks, truth.looks[position])
+    found = {"head": head | _face_metrics(truth, at, made, track, networks), "face": face}
+    if full_side is not None:
+        full = regions.shrink(pair, full_side)
+        (found["full"],) = _picture_metrics(full[:1], full[1:], [None], networks)
+    return found
 
 
 def _picture_metrics(
-    made: Tensor, real: Tensor, masks: Sequence[Tensor | None], networks: MetricNetworks
+    made: Tensor,
+    real: Tensor,
+    masks: Sequence[Tensor | None],
+    networks: MetricNetworks,
+    real_look: Sequence[Tensor] | None = None,
 ) -> list[dict[str, Tensor]]:
-    """Metrics of one pair of pictures [1,3,H,W] under each mask."""
+    """Metrics of one pair of pictures [1,3,H,W] under each mask; `real_look`: LPIPS features of `real` if known."""
     found = [
         {
             "l1": metrics.l1(made, real, mask),
@@ -154,7 +166,8 @@ def _picture_metrics(
         for mask, similarity in zip(masks, metrics.similarity_by_mask(made, real, masks))
     ]
     if networks.lpips is not None and min(made.shape[-2:]) >= SMALLEST_LPIPS_SIDE:
-        for values, distance in zip(found, networks.lpips.by_mask(made, real, masks)):
+        look = networks.lpips.features(real) if real_look is None else real_look
+        for values, distance in zip(found, networks.lpips.between(networks.lpips.features(made), look, masks)):
             values["lpips"] = distance
     return found
 
@@ -184,14 +197,18 @@ def _tracked(crops: Tensor, track: Track) -> Faces:
     return Faces(*(values.cpu() for values in track(list(crops))))
 
 
-def _second_differences(frames: Tensor, box: regions.Boxes, hull: Tensor, full_side: int) -> dict[str, Tensor]:
+def _second_differences(frames: Tensor, box: regions.Boxes, hull: Tensor, full_side: int | None) -> dict[str, Tensor]:
     """Second difference of three frames [3,3,H,W] by region, all cut with the middle one's box and hull."""
     head = regions.crop(frames, box.at([0, 0, 0]))
-    return {
-        "full": metrics.second_difference(regions.shrink(frames, full_side)),
-        "head": metrics.second_difference(head),
-        "face": metrics.second_difference(head, hull),
-    }
+    found = {"head": metrics.second_difference(head), "face": metrics.second_difference(head, hull)}
+    if full_side is not None:
+        found["full"] = metrics.second_difference(regions.shrink(frames, full_side))
+    return found
+
+
+def _measured(full_side: int | None) -> tuple[str, ...]:
+    """Names of the regions that are measured."""
+    return tuple(name for name in regions.NAMES if name != "full" or full_side is not None)
 
 
 def _ends_triple(indices: Sequence[int], position: int) -> bool:

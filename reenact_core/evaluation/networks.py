@@ -60,8 +60,12 @@ class Lpips(nn.Module):
 
     def by_mask(self, a: Tensor, b: Tensor, masks: Sequence[Tensor | None]) -> list[Tensor]:
         """`forward` with each of several masks, for the price of one."""
-        totals = [a.new_zeros(len(a)) for _ in masks]
-        for one, two, weight in zip(self.features(a), self.features(b), self.weights, strict=True):
+        return self.between(self.features(a), self.features(b), masks)
+
+    def between(self, a: Sequence[Tensor], b: Sequence[Tensor], masks: Sequence[Tensor | None]) -> list[Tensor]:
+        """`by_mask` of pictures whose `features` are known."""
+        totals = [a[0].new_zeros(len(a[0])) for _ in masks]
+        for one, two, weight in zip(a, b, self.weights, strict=True):
             gap = ((one - two).square() * weight).sum(dim=1, keepdim=True)
             for number, mask in enumerate(masks):
                 inner = None if mask is None else F.interpolate(mask, size=gap.shape[-2:], mode="area")

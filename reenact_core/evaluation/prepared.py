@@ -88,7 +88,7 @@ def read_frames(clip: Clip, indices: Sequence[int]) -> dict[int, Tensor]:
 
 
 def _truth(
-    clip: Clip, selection: Selection, faces: Faces, stages: Stages, networks: MetricNetworks, full_side: int
+    clip: Clip, selection: Selection, faces: Faces, stages: Stages, networks: MetricNetworks, full_side: int | None
 ) -> Truth:
     frames = clip.frames(selection.indices)
     images = torch.stack([image.mul(255).round().to(torch.uint8) for image in frames])

@@ -23,7 +23,6 @@ from .result import (
     COLUMNS,
     NEAREST_COPY,
     ONE_REFERENCE,
-    REGIONS,
     ClipRecord,
     EvaluationResult,
     Method,
@@ -148,7 +147,7 @@ def measure_methods(
             results = stages.reconstruct(references, prepared.motion, truth.indices, strategy)
         watch = gallery.watcher(method) if settings.pictures else None
         found = measure(truth, results, stages.track, networks, settings.full_side, watch)
-        rows += [Row(name, method, region, found.frames, found.values[region]) for region in REGIONS]
+        rows += [Row(name, method, region, found.frames, values) for region, values in found.values.items()]
     return Outcome(prepared.record, rows, notes, gallery.pictures(name) if settings.pictures else None)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,8 +163,13 @@ def bootstrap(values: Sequence[float]) -> Interval:
 
 def to_json(result: EvaluationResult) -> str:
     """The result as JSON text, without the pictures."""
-    tree = {key: value for key, value in asdict(result).items() if key != "pictures"}
-    return json.dumps({"schema": SCHEMA} | tree, indent=1, allow_nan=False)
+    return json.dumps(to_tree(result), indent=1, allow_nan=False)
+
+
+def to_tree(result: EvaluationResult) -> dict:
+    """The result as plain values, without the pictures; `from_tree` of their JSON gives it back."""
+    tree = {key: value for key, value in asdict(replace(result, pictures=())).items() if key != "pictures"}
+    return {"schema": SCHEMA} | tree
 
 
 def write_json(result: EvaluationResult, path: Path) -> None:
@@ -178,9 +183,14 @@ def read_json(path: Path) -> EvaluationResult:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ReenactError(f"{path} cannot be read as an evaluation: {error}. Run the evaluation.") from error
-    seen = tree.pop("schema", None) if isinstance(tree, dict) else None
+    seen = tree.get("schema") if isinstance(tree, dict) else None
     if seen != SCHEMA:
         raise ReenactError(f"{path} has schema {seen!r}; {SCHEMA!r} is expected. Run the evaluation again.")
+    return from_tree(tree)
+
+
+def from_tree(tree: dict) -> EvaluationResult:
+    """The result whose JSON form is `tree`."""
     clips = [
         ClipRecord(**c | {"sampled": tuple(c["sampled"]), "references": tuple(c["references"])}) for c in tree["clips"]
     ]

@@ -21,7 +21,7 @@ class Settings:
     step: int = 10  # every k-th frame of the second half ...
     most_frames: int = 30  # ... but a larger k where that would be more frames than this
     flicker_runs: int = 4  # runs of consecutive frames per clip for the flicker ratio
-    full_side: int = 512  # full frames are measured at most this large; 0 = as they are
+    full_side: int | None = 512  # full frames are measured at most this large; 0 = as they are, None = not
     pictures: bool = False  # keep the head crops of one frame per clip for the report
 
     def __post_init__(self) -> None:
@@ -30,8 +30,9 @@ class Settings:
         if not self.references or min(self.references) < 1:
             raise ReenactError(f"Numbers of references must be 1 or more, got {list(self.references)}.")
         for name, least in (("step", 1), ("most_frames", 1), ("flicker_runs", 0), ("full_side", 0)):
-            if getattr(self, name) < least:
-                raise ReenactError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ReenactError(f"{name} is {value}, but must be at least {least}.")
 
 
 class Selection(NamedTuple):

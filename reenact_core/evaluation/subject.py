@@ -36,6 +36,7 @@ class VideoClip:
         self._reader = VideoReader(path)
         self._stop = limit or None
         self.name = path.name
+        self.signature = f"{path.name}, {path.stat().st_size} bytes, first {limit or 'to last'} frames"
 
     @property
     def frame_rate(self) -> Fraction:
