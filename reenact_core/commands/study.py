@@ -15,11 +15,10 @@ from ..evaluation.study import StudiedModel, study, weights_signature
 from ..evaluation.study_report import write_report
 from ..evaluation.subject import find_clips, pipeline_stages
 from ..evaluation.verdict import verdict_lines
-from ..fusing import Smoothing
 from ..fusion import strategy_class, strategy_names
 from ..motion_models import MotionModel, model_names
 from ..tracking import FaceTracker
-from .options import add_model, chosen_model
+from .options import add_model, add_smoothing, chosen_model, chosen_smoothing
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -37,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--most-frames", type=int, default=8, help="measured frames per clip")
     parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
     parser.add_argument("--size", type=int, default=256, help="working pixels per side of the head's box")
-    parser.add_argument("--smoothing", type=float, default=Smoothing().memory, help="of fusion weights over time")
+    add_smoothing(parser)
     add_model(parser, choose=False)
     parser.set_defaults(execute=execute)
 
@@ -50,7 +49,7 @@ def execute(options: argparse.Namespace) -> None:
     names = strategy_names() if names == ["all"] else names
     for name in names:
         strategy_class(name)
-    smoothing = Smoothing(options.smoothing)
+    smoothing = chosen_smoothing(options)
     models = [chosen_model(options, given) for given in options.models]
     names += sorted({model.default_strategy for model in models} - set(names))
     strategies = {name: strategy_class(name)() for name in names}
@@ -65,7 +64,7 @@ def execute(options: argparse.Namespace) -> None:
     tracker = FaceTracker.load(models[0].device)
     about = {
         "size": str(options.size),
-        "smoothing": str(smoothing.memory),
+        "smoothing": str(smoothing),
         "strategies": ", ".join(str(strategy) for strategy in strategies.values()),
     }
     studied = [
@@ -87,7 +86,7 @@ def execute(options: argparse.Namespace) -> None:
         found = study(
             clips, studied, settings, options.output, load_metric_networks(options.metrics_folder), about, progress
         )
-    shown = {"working size": about["size"], "smoothing": about["smoothing"]}
+    shown = {"working size": about["size"], "smoothing": f"{smoothing.memory:g}"}
     write_report(found, shown, options.output)
     for one in found:
         print(f"{one.name}:")
