@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clips", nargs="+", required=True, type=Path, help="videos, or folders of videos")
     parser.add_argument("--metrics-folder", type=Path, required=True, help=f"folder with {LPIPS_FILE}")
     parser.add_argument("--output", type=Path, required=True, help="folder for checkpoints, log and sheets")
-    parser.add_argument("--avatars", type=Path, help="folder with heads to render further clips of (docs/face_mesh.md)")
+    parser.add_argument("--avatars", type=Path, help="folder with heads to render further clips of (docs/training.md)")
     parser.add_argument("--cache", type=Path, help="folder for prepared clips (default: OUTPUT/cache)")
     parser.add_argument("--steps", type=int, help="number of steps, instead of the configuration's")
     parser.add_argument("--smoke", action="store_true", help="a few steps at small size, to see that all works")
@@ -43,6 +43,7 @@ def execute(options: argparse.Namespace) -> None:
         config = replace(
             config, steps=4, size=128, references=(1, 3), save_every=2, sheet_every=4, width=8, refiner_width=8
         )
+        config = replace(config, avatars=replace(config.avatars, clips=2))
     if options.steps is not None:
         config = replace(config, steps=options.steps)
     lpips = options.metrics_folder / LPIPS_FILE
@@ -54,9 +55,9 @@ def execute(options: argparse.Namespace) -> None:
     paths = [file for path in options.clips for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     videos = [path for path in paths if is_video(path)]
     cache, tracker = options.cache or options.output / "cache", FaceTracker.load(device)
-    clips = load_clips(videos, cache, tracker, PersonMatte.load(device))
-    if options.avatars is not None:
-        clips += load_avatars(options.avatars, AvatarConfig(), cache, tracker)
+    # Avatars come first: what may be missing for them is said before the longer work on the videos.
+    avatars = [] if options.avatars is None else load_avatars(options.avatars, config.avatars, cache, tracker)
+    clips = [*load_clips(videos, cache, tracker, PersonMatte.load(device)), *avatars]
     weights = train(clips, config, lpips, options.output, str(device))
     print(weights)
 
@@ -71,7 +72,7 @@ def read_config(file: Path) -> TrainingConfig:
         given = json.loads(file.read_text())
         if not isinstance(given, dict):
             raise ReenactError(f"{file} holds a {type(given).__name__}, a JSON object with fields was expected.")
-        parts = {"losses": LossWeights, "augmentation": Augmentation}
+        parts = {"losses": LossWeights, "augmentation": Augmentation, "avatars": AvatarConfig}
         for key, kind in parts.items():
             if key in given:
                 given[key] = kind(**given[key])

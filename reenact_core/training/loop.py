@@ -30,6 +30,7 @@ from ..images import write_image
 from ..motion_models.face_mesh import FaceMesh
 from ..motion_models.mesh_network import FINE
 from ..motion_models.mesh_weights import new_networks
+from .avatars import AvatarConfig
 from .clips import Clip
 from .exact_truth import exact_losses
 from .losses import LossWeights, picture_loss, pixel_loss, warp_loss
@@ -61,6 +62,7 @@ class TrainingConfig:
     seed: int = 0
     mixed_precision: bool = False
     rendered_share: float = 0.15  # share of samples that show rendered heads, where there are any
+    avatars: AvatarConfig = field(default_factory=AvatarConfig)
     hold_out: tuple[str, ...] = ()  # names of clips that are never trained on
     losses: LossWeights = field(default_factory=LossWeights)
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from reenact_core import geometry
+from reenact_core.commands.train import read_config
 from reenact_core.errors import ReenactError
+from reenact_core.motion_models.mesh_network import FINE
 from reenact_core.training.avatars import (
     AvatarConfig,
     AvatarData,
@@ -24,7 +28,9 @@ from reenact_core.training.avatars import (
 )
 from reenact_core.training.avatars.motion import MOODS, SYLLABLES, rotations
 from reenact_core.training.avatars.renderer import Renderer
+from reenact_core.training.clips import Clip
 from reenact_core.training.exact_truth import CELL, flow_and_visibility
+from reenact_core.training.samples import Augmentation, draw
 
 from ..faces import shared
 
@@ -165,20 +171,70 @@ def test_two_people_perform_the_same_motion(data, renderer, turning, scene, trac
         assert gap[2] > gap[0] + 3
 
 
+CONFIG = AvatarConfig(clips=2, performers=2, frames=9, rate=6, size=256)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("avatars")
+
+
+@pytest.fixture(scope="module")
+def clips(data, renderer, tracker, cache) -> list[Clip]:
+    return load_avatars(data.folder, CONFIG, cache, tracker)
+
+
 @pytest.mark.slow
-def test_clips_are_rendered_once(data, renderer, tracker, tmp_path):
-    config = AvatarConfig(clips=2, performers=2, frames=9, size=256)
-    clips = load_avatars(data.folder, config, tmp_path, tracker)
+def test_clips_are_rendered_once(clips, cache, tmp_path):
     assert [clip.name for clip in clips] == ["avatar_000_0", "avatar_000_1"]
     clip = clips[0]
     assert clip.frames.shape == (9, 3, 256, 256)
     assert clip.person.shape == (9, 1, 64, 64)
     assert clip.truth is not None
     assert clip.truth.triangle.shape == (9, 64, 64)
-    again = load_avatars(tmp_path / "no such data", config, tmp_path, tracker)
+    again = load_avatars(tmp_path / "no such data", CONFIG, cache, None)
     assert torch.equal(again[1].frames, clips[1].frames)
     assert torch.equal(again[1].truth.vertices, clips[1].truth.vertices)
     assert not torch.equal(clips[0].frames, clips[1].frames)
+
+
+PLAIN = Augmentation(*[0] * 11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "augmentation",
+    [PLAIN, replace(PLAIN, flip=1.0), replace(PLAIN, other_camera=1.0)],
+    ids=["plain", "flipped", "other_camera"],
+)
+def test_exact_flow_fits_the_samples_of_the_training(clips, augmentation):
+    """Whatever the augmentation, the exact flow carries every reference onto the truth where it shows it."""
+    rng = random.Random(2)
+    carried, unmoved = [], []
+    for _ in range(4):
+        sample = draw(clips[0], 3, 2 * FINE, augmentation, rng)
+        exact = sample.exact
+        assert exact is not None
+        images = sample.encoded.images
+        size = (images.shape[-2], images.shape[-1])
+        truth = F.avg_pool2d(sample.truth, 2)
+        points = sample.boxes[0, :2] + geometry.pixel_grid(FINE, FINE) / FINE * sample.boxes[0, 2]
+        moves = (exact.positions[0] - points.movedim(-1, 0)).norm(dim=1, keepdim=True) > 2
+        share = exact.visibility[0] * exact.known[0] * moves
+        for places, errors in ((exact.positions[0].movedim(1, -1), carried), (points.expand(3, -1, -1, -1), unmoved)):
+            look = geometry.sample(images, geometry.normalise(places, size))
+            error = (look - truth).abs().mean(1, keepdim=True)
+            errors.append(float((error * share).sum() / share.sum()))
+    assert sum(carried) < 0.6 * sum(unmoved)
+
+
+def test_the_configuration_says_how_many(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"avatars": {"clips": 3, "rate": 5.0}}')
+    assert read_config(file).avatars == AvatarConfig(clips=3, rate=5.0)
+    file.write_text('{"avatars": {"frames": 1}}')
+    with pytest.raises(ReenactError, match="frames is 1"):
+        read_config(file)
 
 
 def test_what_is_missing_is_named(data, tmp_path, monkeypatch):
