@@ -166,3 +166,16 @@ def rotation_of_angles(angles: Tensor) -> Tensor:
     nod = torch.stack([one, zero, zero, zero, cp, -sp, zero, sp, cp], 1).unflatten(1, (3, 3))
     tilt = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], 1).unflatten(1, (3, 3))
     return turn @ nod @ tilt
+
+
+def carry_over(channels: HeadChannels, neutral: Faces, base: Faces) -> HeadChannels:
+    """The channels counted from `neutral` as channels of another resting face, `base` (axis 1 each).
+
+    The expression is turned and scaled from one head to the other, the shift scaled by the ratio of their sizes.
+    """
+    rigid = list(RIGID)
+    onto = geometry.fit_similarity(neutral.landmarks[:, rigid], base.landmarks[:, rigid])
+    ratio, _, _ = geometry.split_similarity(onto)
+    return channels._replace(
+        shift=channels.shift * ratio, expression=channels.expression @ onto[..., :3].transpose(1, 2)
+    )

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .tracking import canonical_mesh
 from .types import References
 
 SIDE = 512  # pixels
 _POINT = (60, 230, 120)
 _IRIS = (255, 210, 60)
+_LINE = (110, 150, 190)
 _IRISES = 468  # landmarks from here on lie on the irises
 
 
@@ -30,6 +32,19 @@ def reference_pictures(references: References, landmarks: bool = True, side: int
             picture = _with_points(picture, points[:, :2] * factor + torch.tensor([left, top]))
         pictures.append(picture)
     return torch.stack(pictures)
+
+
+def mesh_picture(landmarks: Tensor, canvas: tuple[int, int]) -> Tensor:
+    """The face mesh of landmarks [478,3] in pixels of a canvas (H, W), as lines on black: [3,H,W] in [0,1]."""
+    pixels = np.zeros((*canvas, 3), np.uint8)
+    points = landmarks[:, :2]
+    for triangle in points[canonical_mesh()[1]].round().int().numpy():
+        cv2.polylines(pixels, [triangle], True, _LINE, 1, cv2.LINE_AA)
+    radius = max(1, round(float((points[_IRISES + 1 :] - points[_IRISES]).norm(dim=1).amin())))
+    for centre in (_IRISES, _IRISES + 5):
+        x, y = points[centre].round().int().tolist()
+        cv2.circle(pixels, (x, y), radius, _IRIS, -1, cv2.LINE_AA)
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 
 def _fitted(image: Tensor, factor: float, side: int) -> tuple[Tensor, int, int]:

@@ -103,9 +103,7 @@ def _write(path: Path, kind: str, tensors: dict[str, Tensor], facts: dict[str, A
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written by ourselves: `save_file` lets nobody but the user read what it makes.
-        partial.write_bytes(
-            save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
-        )
+        partial.write_bytes(save({name: _own(tensor) for name, tensor in tensors.items()}, metadata))
         partial.replace(path)
     except OSError as error:
         if partial.exists():
@@ -127,6 +125,11 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path}: is of version {about['version']}, this Reenact reads up to {VERSION}. Update Reenact."
         )
     return tensors, json.loads(about["facts"])
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy: one frame may be the neutral one too, and the format takes no tensors that share memory."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _faces_out(prefix: str, faces: Faces) -> dict[str, Tensor]:

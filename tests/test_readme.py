@@ -59,7 +59,9 @@ def test_strategy_table_is_the_registry():
     assert between.strip() == strategy_table.table().strip(), "run: python scripts/strategy_table.py"
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/evaluation.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/evaluation.md", "docs/motion.md"]
+)
 def test_linked_files_exist(document: str):
     text = (ROOT / document).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text) + re.findall(r'src="(?!https?:)([^"]+)"', text)

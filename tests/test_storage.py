@@ -44,6 +44,13 @@ def test_motion_comes_back_exactly(tmp_path, motion):
     assert list(path.parent.iterdir()) == [path], "nothing else is left"
 
 
+def test_a_single_frame_that_is_its_own_neutral_one(tmp_path, motion):
+    """Both share memory then, which the file format does not take."""
+    single = motion._replace(faces=motion.neutral, code=None, neutral_code=None)
+    save_motion(single, tmp_path / "a.safetensors")
+    assert torch.equal(load_motion(tmp_path / "a.safetensors").faces.landmarks, motion.neutral.landmarks)
+
+
 def test_motion_without_a_code(tmp_path, motion):
     save_motion(motion._replace(code=None, neutral_code=None), tmp_path / "a")
     assert load_motion(tmp_path / "a").code is None

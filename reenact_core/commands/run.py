@@ -11,18 +11,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..decoding import decode
+from ..editing import neutralise
 from ..errors import ReenactError
-from ..fusing import FusedFrames, fuse_references
+from ..fusing import fuse_references
 from ..fusion_space import FusionSpace
 from ..images import list_images, read_image_and_mask, write_image
-from ..motion import encode_motion
+from ..landmark_pictures import mesh_picture
 from ..previews import reenactment_sheet
 from ..references import encode_references, pick_frames
 from ..retargeting import Transfer
 from ..tracking import FaceTracker
-from ..types import References
+from ..types import DrivingMotion, References
 from ..video import VideoReader, VideoWriter, is_video
 from ..warping import warp_per_reference
+from .driving import Player, driving_rate, is_footage, read_motion
 from .options import (
     add_model,
     add_smoothing,
@@ -34,8 +36,6 @@ from .options import (
     chosen_strategy,
 )
 
-CHUNK = 8  # driving frames tracked together
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare `reenact run`."""
@@ -45,7 +45,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--reference-count", type=int, default=4, help="frames to pick from each reference video")
     parser.add_argument("--strengths", nargs="+", type=float, help="one weight >= 0 per reference image")
-    parser.add_argument("--driving", required=True, type=Path, help="video, or folder of frames")
+    parser.add_argument(
+        "--driving", required=True, type=Path,
+        help="video, folder of frames, motion file, one picture, or CSV file of blendshapes",
+    )  # fmt: skip
     parser.add_argument("--output", required=True, type=Path, help=".mp4 .webm .mov .gif, or a folder for PNG frames")
     parser.add_argument("--motion", choices=[t.value for t in Transfer], default=Transfer.RELATIVE.value,
                         help="relative: the change since a neutral driving frame, on the first reference's canvas; "
@@ -55,6 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         type=int,
         help="number of the neutral driving frame (default: the one most like the first reference)",
     )
+    parser.add_argument("--neutralise", type=float, default=0.0, metavar="X",
+                        help="share of the first reference's own expression to take away, 0..1")  # fmt: skip
     parser.add_argument("--face", type=int, help="which driving face to follow, 0 = largest (default)")
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
     add_smoothing(parser)
@@ -72,21 +77,18 @@ def execute(options: argparse.Namespace) -> None:
     if options.sheet is not None:
         check_file_target(options.sheet, (".png", ".jpg", ".jpeg"))
     with ExitStack() as stack:
-        driving = stack.enter_context(VideoReader(options.driving))
         # A place that cannot be written should be known now, not after the work.
-        VideoWriter(options.output, driving.info.frame_rate, (64, 64)).abort()
+        VideoWriter(options.output, driving_rate(options.driving), (64, 64)).abort()
         model = chosen_model(options)
         strategy, space = chosen_strategy(options, model), FusionSpace(options.space)
         space.on(model)  # fails now rather than after the tracking
         tracker = FaceTracker.load(model.device)
         references = load_references(options.references, options.reference_count, options.strengths, tracker)
-        total = driving.info.frame_count
-        chunks = None if total is None else -(-total // CHUNK)
-        frames = stack.enter_context(tqdm(driving.chunks(CHUNK), "tracking", chunks, unit="chunk"))
-        motion = encode_motion(
-            (chunk.to(model.device) for chunk in frames),
-            driving.info.frame_rate, tracker, model, options.face, options.neutral,
-        )  # fmt: skip
+        image, face = references.images[0], references.faces.at([0])
+        player = Player(face, (image.shape[-2], image.shape[-1]))
+        motion = driving = read_motion(options.driving, tracker, model, player, options.face, options.neutral)
+        if options.neutralise:
+            motion = neutralise(motion, face, options.neutralise)
         warped = warp_per_reference(references, motion, model, Transfer(options.motion), options.size)
         fused = fuse_references(warped, strategy, chosen_smoothing(options), space)
         writer = stack.enter_context(
@@ -97,7 +99,7 @@ def execute(options: argparse.Namespace) -> None:
             writer.write(chunk.images.cpu())
             bar.update(chunk.stop - chunk.start)
     if options.sheet is not None:
-        write_image(options.sheet, reenactment_sheet(fused, sheet_frames(options.driving, fused)))
+        write_image(options.sheet, reenactment_sheet(fused, sheet_frames(options.driving, driving)))
 
 
 def load_references(paths: list[Path], count: int, strengths: list[float] | None, tracker: FaceTracker) -> References:
@@ -120,13 +122,15 @@ def load_references(paths: list[Path], count: int, strengths: list[float] | None
     return encode_references(images, tracker, masks, strengths, labels)
 
 
-def sheet_frames(driving: Path, fused: FusedFrames, rows: int = 6) -> dict[int, Tensor]:
-    """A few driving frames spread over the clip, by number."""
-    count = len(fused.warped.boxes)
+def sheet_frames(path: Path, motion: DrivingMotion, rows: int = 6) -> dict[int, Tensor]:
+    """A few driving frames spread over the clip, by number; drawn as meshes where there are no pictures of them."""
+    count = len(motion.faces.score)
     numbers = sorted({int(i) for i in torch.linspace(0, count - 1, min(rows, count)).round()})
-    with VideoReader(driving) as reader:
+    if not is_footage(path):
+        return {number: mesh_picture(motion.faces.landmarks[number], motion.canvas) for number in numbers}
+    with VideoReader(path) as reader:
         return dict(zip(numbers, reader.frames(numbers)))
 
 
 def _sound(driving: Path) -> Path | None:
-    return driving if driving.is_file() else None
+    return driving if driving.is_file() and is_footage(driving) else None
