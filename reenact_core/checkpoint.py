@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .errors import CheckpointError
 from .motion_models.architectures import ARCHITECTURES, Architecture
-from .motion_models.folding import fold, use_channels_last
+from .motion_models.folding import fold
 from .motion_models.shapes import Shapes
 
 logger = logging.getLogger(__name__)
@@ -67,10 +67,7 @@ def load_model(
         )
     model = assemble(weights, adjust)
     fold(model)
-    model = model.to(device=device, dtype=dtype)
-    if torch.device(device).type == "cuda":
-        use_channels_last(model)
-    return model
+    return model.to(device=device, dtype=dtype)
 
 
 def read_weights(source: str | Path) -> Weights:

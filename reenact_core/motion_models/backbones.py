@@ -1,7 +1,7 @@
 """Image backbones inside the public checkpoints: ResNet-18 and ConvNeXt V2.
 
-ResNet: He et al. 2015, https://arxiv.org/abs/1512.03385, table 1, 18 layers.
-ConvNeXt V2: Woo et al. 2023, https://arxiv.org/abs/2301.00808, figure 5 and algorithm 1.
+ResNet: He et al. 2015, https://arxiv.org/abs/1512.03385, 18 layers.
+ConvNeXt V2: Woo et al. 2023, https://arxiv.org/abs/2301.00808.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class ResponseNorm(nn.Module):
-    """Global response normalisation of [N,H,W,C] (algorithm 1)."""
+    """Global response normalisation of [N,H,W,C]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -24,7 +24,8 @@ from ..pose import pose_distance
 from ..types import DrivingMotion, Evidence, Faces, References, Transfer
 from .base import MotionModel
 from .crops import Framing, cut
-from .layers import dtype_of, resize_grids, sample_2d
+from .layers import dtype_of
+from .sampling import resize_grids, sample_2d
 
 log = logging.getLogger(__name__)
 

@@ -1,11 +1,12 @@
 """First Order Motion Model for Image Animation (Siarohin et al. 2019), https://arxiv.org/abs/2003.00196.
 
-A keypoint detector finds K keypoints and, around each, a 2x2 jacobian. Every keypoint gives an affine
-candidate motion from driving to reference coordinates (eq. 4 and 5). The dense motion network sees heat
-maps (eq. 6) and warped thumbnails, mixes the candidates by per-pixel contributions (eq. 7) and predicts a
-visibility map; the generator decodes features that are warped and multiplied by it (eq. 8).
-`relative_motion` is the transfer of section 3.4. Here a frame may have R references: `warp` runs per frame
-and reference, `decode` once per frame on whatever was fused.
+A keypoint detector finds K keypoints p_k and, around each, a 2x2 jacobian J_k. The first-order expansion around
+a keypoint is an affine candidate motion from driving to reference coordinates,
+T_k(z) = p_ref + J_ref J_drv^-1 (z - p_drv). The dense motion network sees heat maps of the keypoints and
+thumbnails warped by the candidates, mixes them by per-pixel contributions, T(z) = M_0 z + sum_k M_k T_k(z), and
+predicts a visibility map; the generator decodes features that are warped by T and multiplied by it.
+`relative_motion` is the authors' transfer between different people. Here a frame may have R references: `warp`
+runs per frame and reference, `decode` once per frame on whatever was fused.
 """
 
 from __future__ import annotations
@@ -28,13 +29,9 @@ from .layers import (
     HourglassConfig,
     ResidualBlock,
     UpBlock,
-    coordinate_grid,
     dtype_of,
-    heat_maps,
-    invert_2x2,
-    resize_grids,
-    sample_2d,
 )
+from .sampling import coordinate_grid, heat_maps, invert_2x2, resize_grids, sample_2d
 from .shapes import Shapes, blocks, hourglass
 
 TEMPERATURE = 0.1  # of the softmax over a keypoint's heat map
@@ -89,7 +86,7 @@ class FirstOrderConfig:
 
 
 class KeypointDetector(nn.Module):
-    """Image -> keypoints and jacobians, both expectations over a heat map (section 3.1)."""
+    """Image -> keypoints and jacobians, both expectations over a heat map."""
 
     def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
@@ -109,7 +106,7 @@ class KeypointDetector(nn.Module):
 
 
 class DenseMotionNetwork(nn.Module):
-    """Mixes the candidate motions of the keypoints (section 3.2)."""
+    """Mixes the candidate motions of the keypoints."""
 
     def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
@@ -122,7 +119,7 @@ class DenseMotionNetwork(nn.Module):
     def inputs(
         self, thumbnails: Tensor, reference: AffineKeypoints, driving: AffineKeypoints, sparse: Tensor
     ) -> Tensor:
-        """[T,R,4(K+1),h,w]: per candidate its heat map (eq. 6) and the thumbnail it samples."""
+        """[T,R,4(K+1),h,w]: per candidate its heat map and the thumbnail it samples."""
         size = thumbnails.shape[2:]
         heat = heat_maps(driving.points, size) - heat_maps(reference.points, size)  # [T,R,K,h,w]
         heat = F.pad(heat, (0, 0, 0, 0, 1, 0))  # the background's is zero
@@ -141,7 +138,7 @@ class DenseMotionNetwork(nn.Module):
 
 
 class Generator(nn.Module):
-    """Encoder, dense motion and decoder; `warp` of the whole model stands between the two (section 3.2)."""
+    """Encoder, dense motion and decoder; `warp` of the whole model stands between the two."""
 
     def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
@@ -211,7 +208,7 @@ class FirstOrder(nn.Module):
 
 
 def sparse_motions(reference: AffineKeypoints, driving: AffineKeypoints, size: Sequence[int]) -> Tensor:
-    """Candidate grids [T,R,K+1,h,w,2]: identity, then J_ref J_drv^-1 (z - p_drv) + p_ref (eq. 4 and 5)."""
+    """Candidate grids [T,R,K+1,h,w,2]: identity, then J_ref J_drv^-1 (z - p_drv) + p_ref."""
     linear = reference.jacobians @ invert_2x2(driving.jacobians)  # [T,R,K,2,2]
     grid = coordinate_grid(size, driving.points.device)  # [h,w,2]
     offsets = grid - driving.points[..., None, None, :]  # [T,R,K,h,w,2]

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-KERNEL = 3  # of the convolutions that `upsampling_convolution` takes
+from .fast_convolution import FastConvolution, is_worthwhile
+
+KERNEL = 3  # of the convolutions that are merged with others
 LANES = 8  # channel counts that are multiples of this run faster on CPU and GPU
 
 
@@ -29,6 +31,11 @@ def fold(model: nn.Module) -> None:
         merge = getattr(module, "fold", None)
         if callable(merge):
             merge()
+    for module in list(model.modules()):
+        for name, layer in module.named_children():
+            plain = layer.folded() if isinstance(layer, SpectralConv2d) else layer
+            setattr(module, name, FastConvolution(plain) if is_worthwhile(plain) else plain)
+    use_channels_last(model)
 
 
 def fold_batch_norm(layer: nn.Conv2d | nn.Conv3d | nn.Linear, norm: _BatchNorm) -> None:
@@ -70,15 +77,39 @@ def widen(conv: nn.Conv2d | nn.Conv3d, *, inputs: int = 0, outputs: int = 0) -> 
     conv.out_channels += outputs
 
 
+def stack(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
+    """One 3x3 convolution with the outputs of two that have the same inputs, one behind the other."""
+    assert first.bias is not None
+    assert second.bias is not None
+    outputs = first.out_channels + second.out_channels
+    both = nn.Conv2d(first.in_channels, outputs, KERNEL, padding=1)
+    both.weight = _frozen(torch.cat([first.weight, second.weight]))
+    both.bias = _frozen(torch.cat([first.bias, second.bias]))
+    return both
+
+
+def project(conv: nn.Conv2d, weight: Tensor) -> nn.Conv2d:
+    """A 3x3 convolution followed by one of 1x1 without bias, `weight` [outputs,channels,1,1], as one of 3x3."""
+    assert conv.bias is not None
+    matrix = weight.flatten(1).double()
+    merged = nn.Conv2d(conv.in_channels, len(matrix), KERNEL, padding=1)
+    merged.weight = _frozen(torch.einsum("oc,cihw->oihw", matrix, conv.weight.double()).to(conv.weight.dtype))
+    merged.bias = _frozen((matrix @ conv.bias.double()).to(conv.bias.dtype))
+    return merged
+
+
 def spare_lanes(channels: int) -> int:
     """How many channels are missing to a multiple of LANES."""
     return -channels % LANES
 
 
 def use_channels_last(model: nn.Module) -> None:
-    """Stores the weights of 2-D convolutions channels last, in place, the order tensor cores want."""
+    """Stores the weights of 2-D convolutions channels last, in place, so that they compute in this order.
+
+    Tensor cores want it, and transposed convolutions on a CPU take half the time.
+    """
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | SpectralConv2d) and module.weight is not None:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
@@ -86,7 +117,7 @@ class SpectralConv2d(nn.Module):
     """A convolution whose weight is stored as `weight_orig` and divided by sigma = u^T W v.
 
     https://arxiv.org/abs/1802.05957. The stored u and v are used as they are, as in evaluation; there is no
-    power iteration. `fold` replaces the three tensors by the weight they stand for.
+    power iteration.
     """
 
     weight_u: Tensor
@@ -94,29 +125,26 @@ class SpectralConv2d(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
         super().__init__()
-        self.padding = kernel // 2
-        self.weight: Tensor | None = None
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
         self.weight_orig = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
         self.register_buffer("weight_u", torch.empty(outputs))
         self.register_buffer("weight_v", torch.empty(inputs * kernel * kernel))
 
-    def effective_weight(self) -> Tensor:
+    def weight(self) -> Tensor:
         """[outputs,inputs,kernel,kernel]."""
-        if self.weight is not None:
-            return self.weight
         sigma = self.weight_u @ (self.weight_orig.flatten(1) @ self.weight_v)
         return self.weight_orig / sigma
 
-    def fold(self) -> None:
-        if self.weight is None:
-            weight = _frozen(self.effective_weight().detach())
-            del self.weight, self.weight_orig, self.weight_u, self.weight_v
-            self.weight = weight
+    def folded(self) -> nn.Conv2d:
+        """The convolution with its weight worked out."""
+        outputs, inputs, kernel, _ = self.weight_orig.shape
+        conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+        conv.weight, conv.bias = _frozen(self.weight()), self.bias
+        return conv
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.effective_weight(), self.bias, padding=self.padding)
+        return F.conv2d(x, self.weight(), self.bias, padding=self.weight_orig.shape[-1] // 2)
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:
-    return nn.Parameter(tensor, requires_grad=False)
+    return nn.Parameter(tensor.detach(), requires_grad=False)

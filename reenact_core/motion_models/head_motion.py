@@ -1,7 +1,7 @@
 """Head motion of LivePortrait: pose, expression, canonical keypoints, and how those of two people combine.
 
-https://arxiv.org/abs/2407.03168, eq. 2 and the transfer of its inference section. All in float32. Points
-are row vectors: a rotated point is x R.
+https://arxiv.org/abs/2407.03168. Keypoints are s (x R + e) + t of scale s, canonical keypoints x, rotation R,
+expression e and translation t. All in float32. Points are row vectors: a rotated point is x R.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Region(enum.Enum):
 
 
 class HeadMotion(NamedTuple):
-    """What the motion extractor sees in N images; eq. 2 makes keypoints of it, see `keypoints`."""
+    """What the motion extractor sees in N images; `keypoints` makes keypoints of it."""
 
     canonical: Tensor  # [N,K,3] keypoints of the neutral, frontal head
     rotation: Tensor  # [N,3,3]

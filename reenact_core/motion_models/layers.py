@@ -1,31 +1,52 @@
-"""Blocks and samplers shared by the networks that load public checkpoints.
+"""Blocks shared by the networks that load public checkpoints.
 
-Convention of these networks (it differs from `geometry`): a coordinate of -1 or 1 is the centre of a border
-pixel, x (y, z) order, whatever `align_corners` the sampler is called with. Attribute names such as `conv` and
-`norm1` are the names inside the public checkpoints.
+Attribute names such as `conv` and `norm1` are the names inside the public checkpoints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 from .folding import upsampling_convolution
 
-HEAT_MAP_VARIANCE = 0.01  # of the Gaussian around a keypoint, in squared coordinates
+NORM_EPS = 1e-5
+MERGED_INPUTS = 512  # of upsampling convolutions; wider ones see tiny maps, where a larger kernel only costs memory
 
 Norm = Callable[[int], nn.Module]
 
 
-def instance_norm(channels: int) -> nn.Module:
-    """InstanceNorm with weight and bias; it uses the statistics of the image itself, in evaluation too."""
-    return nn.InstanceNorm2d(channels, affine=True)
+def normalise(maps: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Instance norm of [N,C,H,W] by the statistics of each map itself.
+
+    torch's own copies maps that are laid out channels last, there and back.
+    """
+    if maps.is_contiguous() or maps.dtype != torch.float32:
+        return F.instance_norm(maps, weight=weight, bias=bias)
+    mean = maps.mean((2, 3), keepdim=True)
+    variance = (maps - mean).square_().mean((2, 3), keepdim=True)
+    scale = (variance + NORM_EPS).rsqrt_()
+    if weight is not None:
+        scale *= weight[:, None, None]
+    offset = -mean * scale
+    if bias is not None:
+        offset += bias[:, None, None]
+    return torch.addcmul(offset, maps, scale)
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """`normalise` with weight and bias, in evaluation too."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise(x, self.weight, self.bias)
 
 
 def by_plane(layer: nn.Module, x: Tensor) -> Tensor:
@@ -33,7 +54,11 @@ def by_plane(layer: nn.Module, x: Tensor) -> Tensor:
 
     Not every device and dtype has the 3-D pooling and resizing of torch.
     """
-    return layer(x) if x.ndim == 4 else layer(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+    if x.ndim == 4:
+        return layer(x)
+    if x.is_contiguous():
+        return layer(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+    return layer(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (len(x), -1)).transpose(1, 2)
 
 
 class ConvBlock(nn.Module):
@@ -66,7 +91,7 @@ class UpBlock(ConvBlock):
         self.upsample = nn.Upsample(scale_factor=2.0)
 
     def fold(self) -> None:
-        if isinstance(self.conv, nn.Conv2d):
+        if isinstance(self.conv, nn.Conv2d) and self.conv.in_channels <= MERGED_INPUTS:
             self.conv = upsampling_convolution(self.conv, 2)
             self.upsample = nn.Identity()
 
@@ -166,94 +191,3 @@ class AntiAliasDownsample(nn.Module):
 def dtype_of(module: nn.Module) -> torch.dtype:
     """The dtype of the weights, in which the network runs."""
     return next(module.parameters()).dtype
-
-
-def coordinate_axis(size: int, device: torch.device) -> Tensor:
-    """[size], from -1 at the first pixel's centre to 1 at the last one's."""
-    return 2 * torch.arange(size, device=device, dtype=torch.float32) / (size - 1) - 1
-
-
-def coordinate_grid(sizes: Sequence[int], device: torch.device) -> Tensor:
-    """[h,w,2] with xy, or [d,h,w,3] with xyz, for sizes (h, w) or (d, h, w)."""
-    axes = torch.meshgrid(*(coordinate_axis(size, device) for size in sizes), indexing="ij")
-    return torch.stack(axes[::-1], dim=-1)
-
-
-def heat_maps(points: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Gaussians exp(-d^2 / (2 variance)) around points [...,K,2 or 3] as [...,K,h,w] or [...,K,d,h,w].
-
-    A Gaussian is the product of one Gaussian per axis, so the distances of all pixels are never stored.
-    """
-    result = torch.ones((), device=points.device)
-    for i, size in enumerate(sizes):
-        offset = coordinate_axis(size, points.device) - points[..., len(sizes) - 1 - i, None]
-        line = torch.exp(-(offset**2) / (2 * HEAT_MAP_VARIANCE))
-        result = result[..., None] * line.reshape(*points.shape[:-1], *[1] * i, size)
-    return result
-
-
-def invert_2x2(matrices: Tensor) -> Tensor:
-    """Inverses of [...,2,2] in closed form, which every device can do."""
-    a, b, c, d = matrices.flatten(-2).unbind(-1)
-    adjugate = torch.stack([d, -b, -c, a], dim=-1).unflatten(-1, (2, 2))
-    return adjugate / (a * d - b * c)[..., None, None]
-
-
-def sample_2d(maps: Tensor, grids: Tensor, *, align_corners: bool) -> Tensor:
-    """Bilinear samples, zeros outside, of each reference's map [R,C,H,W] at grids [T,R,...,h,w,2].
-
-    Returns [T,R,...,C,h,w] in the dtype of `maps`; positions and interpolation are float32. All of one
-    reference's grids are stacked along the height, so that its map is not repeated for every frame.
-    """
-    t, r, *between, h, w, _ = grids.shape
-    stacked = grids.movedim(1, 0).reshape(r, -1, w, 2)
-    samples = F.grid_sample(maps.float(), stacked.float(), padding_mode="zeros", align_corners=align_corners)
-    samples = samples.unflatten(2, (t, *between, h)).movedim(1, -3)  # [R,T,...,C,h,w]
-    return samples.movedim(1, 0).to(maps.dtype)
-
-
-def sample_3d(volumes: Tensor, grids: Tensor, *, align_corners: bool) -> Tensor:
-    """Trilinear samples, zeros outside, of [R,C,D,H,W] at grids [T,R,d,h,w,3]: [T,R,C,d,h,w]."""
-    if volumes.device.type == "mps":  # torch has had no 3-D sampler there
-        return sample_3d_by_planes(volumes, grids, align_corners=align_corners)
-    t = len(grids)
-    stacked = rearrange(grids.float(), "t r d h w xyz -> r (t d) h w xyz")
-    samples = F.grid_sample(volumes.float(), stacked, padding_mode="zeros", align_corners=align_corners)
-    return rearrange(samples, "r c (t d) h w -> t r c d h w", t=t).to(volumes.dtype)
-
-
-def sample_3d_by_planes(volumes: Tensor, grids: Tensor, *, align_corners: bool) -> Tensor:
-    """The same as `sample_3d` with the 2-D sampler alone.
-
-    The planes of a volume are laid below each other with empty rows between; a position is sampled in the
-    plane before and in the plane behind it, and the two samples are mixed.
-    """
-    t, _, d, *_ = grids.shape
-    size = volumes.new_tensor(volumes.shape[:1:-1], dtype=torch.float32)  # W, H, D
-    grids = grids.float() + 1
-    positions = grids * (size - 1) / 2 if align_corners else (grids * size - 1) / 2
-    positions = rearrange(positions, "t r d h w xyz -> r (t d h) w xyz")
-    x, y, z = positions.unbind(-1)
-    sheet = rearrange(F.pad(volumes.float(), (0, 0, 1, 1)), "r c d h w -> r c (d h) w")
-    width, height, depth = size.tolist()
-    y = y.clamp(-1, height) + 1  # -1 and H are the empty rows
-    x_sheet = (2 * x + 1) / width - 1
-    front = z.floor()
-    result = torch.zeros((), device=volumes.device)
-    for plane, weight in ((front, 1 - (z - front)), (front + 1, z - front)):
-        inside = (plane >= 0) & (plane < depth)
-        row = y + plane.clamp(0, depth - 1) * (height + 2)
-        y_sheet = (2 * row + 1) / sheet.shape[2] - 1
-        at = torch.stack([x_sheet, y_sheet], dim=-1)
-        samples = F.grid_sample(sheet, at, padding_mode="zeros", align_corners=False)
-        result = result + samples * (weight * inside)[:, None]
-    return rearrange(result, "r c (t d h) w -> t r c d h w", t=t, d=d).to(volumes.dtype)
-
-
-def resize_grids(grids: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
-    """Grids [T,R,h,w,2] at another size, bilinear."""
-    if tuple(grids.shape[2:4]) == tuple(size):
-        return grids
-    flat = rearrange(grids, "t r h w xy -> (t r) xy h w")
-    flat = F.interpolate(flat, size=size, mode="bilinear", align_corners=align_corners)
-    return rearrange(flat, "(t r) xy h w -> t r h w xy", t=len(grids))

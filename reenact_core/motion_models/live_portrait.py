@@ -1,11 +1,11 @@
 """LivePortrait: Efficient Portrait Animation with Stitching and Retargeting Control (Guo et al. 2024).
 
-https://arxiv.org/abs/2407.03168, the networks of figure 2. An appearance volume [32,16,64,64] is taken from
-each reference, a head motion from each image (`head_motion.py` holds the algebra, eq. 2). Every keypoint
+https://arxiv.org/abs/2407.03168. An appearance volume [32,16,64,64] is taken from
+each reference, a head motion from each image (`head_motion.py` holds the algebra). Every keypoint
 gives a candidate translation of the volume; the dense motion network mixes them by contributions and
 predicts a visibility map, the warping module turns the warped volume into a feature map, the decoder
-(`spade.py`) makes a picture of twice the size. Stitching and retargeting are small MLPs on keypoints
-(section 3.3). Here a frame may have R references: `warp` runs per frame and reference, `decode` once per
+(`spade.py`) makes a picture of twice the size. Stitching and retargeting are small MLPs on keypoints.
+Here a frame may have R references: `warp` runs per frame and reference, `decode` once per
 frame on whatever was fused.
 """
 
@@ -24,19 +24,8 @@ from torch import Tensor, nn
 from .backbones import ConvNeXtConfig, ConvNeXtV2
 from .folding import spare_lanes, widen
 from .head_motion import HeadMotion, pose_degrees, rotation_matrices
-from .layers import (
-    ConvBlock,
-    Decoder,
-    DownBlock,
-    Hourglass,
-    HourglassConfig,
-    ResidualBlock,
-    coordinate_axis,
-    coordinate_grid,
-    dtype_of,
-    heat_maps,
-    sample_3d,
-)
+from .layers import ConvBlock, Decoder, DownBlock, Hourglass, HourglassConfig, ResidualBlock, dtype_of
+from .sampling import coordinate_grid, heat_maps, sample_3d, translated
 from .shapes import Shapes, blocks, hourglass, present
 from .spade import SpadeConfig, SpadeGenerator
 
@@ -197,6 +186,8 @@ class DenseMotionNetwork(nn.Module):
     def fold(self) -> None:
         """Rounds up the channels of the last volume (142 in the public model) and of the logits."""
         last = self.hourglass.decoder.conv
+        if not isinstance(last, nn.Conv3d):  # folded before
+            return
         spare = spare_lanes(last.out_channels)
         widen(last, outputs=spare)
         widen(self.mask, inputs=spare, outputs=spare_lanes(self.mask.out_channels))
@@ -319,29 +310,6 @@ class LivePortrait(nn.Module):
     def lip_offsets(self, reference: Tensor, openness: Tensor) -> Tensor:
         """The same for the lips (`retarget_mouth`); openness [R,2]: of the reference, and the wanted one."""
         return _offsets(present(self.retarget_mouth, "lip retargeting"), reference, openness)
-
-
-def translated(volumes: Tensor, shifts: Tensor) -> Tensor:
-    """Each volume [R,C,D,h,w] sampled at its own grid plus shifts [T,R,K,3] (xyz): [T,R,K,C,D,h,w].
-
-    The grid has -1 and 1 at the centres of the border voxels, sampling is trilinear with ALIGN_CORNERS and
-    zeros outside. A translated grid is separable: one small matrix per axis does it, without a 3-D sampler.
-    """
-    depth, height, width = (
-        interpolation_matrices(size, shifts[..., axis]).to(volumes.dtype)
-        for axis, size in zip((2, 1, 0), volumes.shape[2:])
-    )
-    x = torch.einsum("trkzd,rcdhw->trkczhw", depth, volumes)
-    x = torch.einsum("trkyh,trkczhw->trkczyw", height, x)
-    return torch.einsum("trkxw,trkczyw->trkczyx", width, x)
-
-
-def interpolation_matrices(size: int, shifts: Tensor) -> Tensor:
-    """[...,size,size]: linear interpolation along one axis at its pixels moved by shifts [...]."""
-    axis = coordinate_axis(size, shifts.device)
-    positions = ((axis + shifts[..., None] + 1) * size - 1) / 2  # align_corners=False
-    pixels = torch.arange(size, device=shifts.device)
-    return (1 - (positions[..., None] - pixels).abs()).clamp_(min=0)
 
 
 def _mlp_widths(shapes: Shapes, part: str) -> tuple[int, ...] | None:

@@ -1,7 +1,8 @@
 """The decoder of LivePortrait, whose norms are conditioned on its own input, pixel by pixel.
 
-Semantic Image Synthesis with Spatially-Adaptive Normalization (Park et al. 2019), eq. 1 and figure 4,
-https://arxiv.org/abs/1903.07291.
+Semantic Image Synthesis with Spatially-Adaptive Normalization (Park et al. 2019),
+https://arxiv.org/abs/1903.07291: a norm is (x - mean) / deviation * (1 + gamma) + beta, with a gamma and a beta for
+every pixel and channel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .folding import SpectralConv2d, upsampling_convolution
+from .folding import SpectralConv2d, project, stack, upsampling_convolution
+from .layers import normalise
 from .shapes import Shapes, blocks
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -43,48 +45,76 @@ class SpadeConfig:
 
 
 class SpadeNorm(nn.Module):
-    """Scale and offset of normalised maps from a condition that is `scale` times smaller (eq. 1)."""
+    """Scale and offset for normalised maps, from a condition that is `scale` times smaller."""
 
     def __init__(self, config: SpadeConfig, channels: int, scale: int) -> None:
         super().__init__()
-        self.scale = scale
+        self.channels = channels
         self.upsample = nn.Upsample(scale_factor=float(scale)) if scale > 1 else nn.Identity()
         shared = nn.Conv2d(config.condition, config.hidden, 3, padding=1)
         self.mlp_shared = nn.Sequential(shared, nn.ReLU(inplace=True))
         self.mlp_gamma = nn.Conv2d(config.hidden, channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(config.hidden, channels, 3, padding=1)
+        self.both: nn.Module | None = None  # folded: 1 + gamma, and beta behind it
 
     def fold(self) -> None:
-        shared = self.mlp_shared[0]
-        if self.scale > 1 and isinstance(shared, nn.Conv2d):
-            self.mlp_shared[0] = upsampling_convolution(shared, self.scale)
+        if self.both is not None:
+            return
+        self.both = stack(self.mlp_gamma, self.mlp_beta)
+        self.both.bias[: self.channels] += 1
+        del self.mlp_gamma, self.mlp_beta
+        if isinstance(self.upsample, nn.Upsample):
+            self.mlp_shared[0] = upsampling_convolution(self.mlp_shared[0], int(self.upsample.scale_factor))
             self.upsample = nn.Identity()
 
-    def forward(self, normalised: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.mlp_shared(self.upsample(condition))
-        return torch.addcmul(self.mlp_beta(hidden), normalised, self.mlp_gamma(hidden).add_(1))
+        if self.both is None:
+            return self.mlp_gamma(hidden).add_(1), self.mlp_beta(hidden)
+        both = self.both(hidden)
+        return both[:, : self.channels], both[:, self.channels :]
 
 
 class SpadeBlock(nn.Module):
-    """Residual block of SPADE norms; the shortcut has a norm and a convolution where the width changes."""
+    """Residual block of SPADE norms; the shortcut has a norm and a convolution where the width changes.
+
+    `scale` is the size of its output in units of the condition's; beyond 1 the block doubles the size of its input.
+    """
 
     def __init__(self, config: SpadeConfig, inputs: int, outputs: int, scale: int) -> None:
         super().__init__()
         inner = min(inputs, outputs)
+        self.doubles = scale > 1
         self.conv_0 = SpectralConv2d(inputs, inner, 3)
         self.conv_1 = SpectralConv2d(inner, outputs, 3)
         self.norm_0 = SpadeNorm(config, inputs, scale)
         self.norm_1 = SpadeNorm(config, inner, scale)
         self.learned_shortcut = inputs != outputs
+        self.offset_is_projected = False
         if self.learned_shortcut:
             self.conv_s = SpectralConv2d(inputs, outputs, 1, bias=False)
             self.norm_s = SpadeNorm(config, inputs, scale)
 
+    def fold(self) -> None:
+        """conv_s(x scale + offset) = conv_s(x scale) + conv_s(offset), and an offset is a convolution already."""
+        if self.learned_shortcut and not self.offset_is_projected:
+            self.norm_s.mlp_beta = project(self.norm_s.mlp_beta, self.conv_s.weight())
+            self.offset_is_projected = True
+
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        normalised = F.instance_norm(x)
-        y = self.conv_0(F.leaky_relu_(self.norm_0(normalised, condition), SLOPE))
-        y = self.conv_1(F.leaky_relu_(self.norm_1(F.instance_norm(y), condition), SLOPE))
-        return y.add_(self.conv_s(self.norm_s(normalised, condition)) if self.learned_shortcut else x)
+        normalised = self.resized(normalise(x))
+        y = self.conv_0(_activated(normalised, *self.norm_0(condition)))
+        y = self.conv_1(_activated(normalise(y), *self.norm_1(condition)))
+        return y.add_(self.shortcut(normalised, condition) if self.learned_shortcut else self.resized(x))
+
+    def resized(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0, mode="nearest") if self.doubles else x
+
+    def shortcut(self, normalised: Tensor, condition: Tensor) -> Tensor:
+        scale, offset = self.norm_s(condition)
+        if self.offset_is_projected:
+            return self.conv_s(normalised * scale).add_(offset)
+        return self.conv_s(torch.addcmul(offset, normalised, scale))
 
 
 class SpadeGenerator(nn.Module):
@@ -107,6 +137,9 @@ class SpadeGenerator(nn.Module):
         for i in range(self.config.middle):
             x = self.get_submodule(f"G_middle_{i}")(x, features)
         for i in range(len(self.config.widths) - 1):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.get_submodule(f"up_{i}")(x, features)
         return self.conv_img(F.leaky_relu_(x, SLOPE)).sigmoid()
+
+
+def _activated(normalised: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    return F.leaky_relu_(torch.addcmul(offset, normalised, scale), SLOPE)

@@ -1,4 +1,4 @@
-"""Candidate motions of the Thin-Plate Spline Motion Model: https://arxiv.org/abs/2203.14367, section 3.1.
+"""Candidate motions of the Thin-Plate Spline Motion Model: https://arxiv.org/abs/2203.14367.
 
 T(p) = A [p; 1] + sum_i w_i U(|p - p_i|) with U(r) = r^2 ln r^2, where p_i are the driving points of one plate
 and T takes them to its reference points. All in float32.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .layers import coordinate_grid
+from .sampling import coordinate_grid
 
 PLATE = 5  # keypoints of one spline
 RADIAL_EPS = 1e-9

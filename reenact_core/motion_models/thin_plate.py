@@ -1,9 +1,9 @@
 """Thin-Plate Spline Motion Model for Image Animation (Zhao and Zhang 2022), https://arxiv.org/abs/2203.14367.
 
 Five keypoints make a plate; the thin-plate spline that takes its driving points to its reference points is
-a candidate motion (section 3.1, `splines.py`). The dense motion network mixes the candidates by per-pixel
-contributions, deformation(p) = sum_k M_k(p) T_k(p), and predicts a visibility map for each resolution
-(section 3.2); the inpainting network decodes the encoder maps of four resolutions, each warped and masked.
+a candidate motion T_k (`splines.py`). The dense motion network mixes the candidates by per-pixel
+contributions, deformation(p) = sum_k M_k(p) T_k(p), and predicts a visibility map for each resolution. The
+inpainting network decodes the encoder maps of four resolutions, each warped and multiplied by its visibility.
 Here a frame may have R references: `warp` runs per frame and reference and returns one map per resolution,
 `decode` runs once per frame on the fused maps. All of them are fused with the same weights.
 """
@@ -26,14 +26,12 @@ from .layers import (
     DownBlock,
     Hourglass,
     HourglassConfig,
+    InstanceNorm,
     ResidualBlock,
     UpBlock,
     dtype_of,
-    heat_maps,
-    instance_norm,
-    resize_grids,
-    sample_2d,
 )
+from .sampling import heat_maps, resize_grids, sample_2d
 from .shapes import Shapes, blocks, hourglass, present
 from .splines import PLATE, sparse_motions
 
@@ -97,7 +95,7 @@ class KeypointDetector(nn.Module):
 
 
 class BackgroundPredictor(nn.Module):
-    """Affine map of the background from driving to reference coordinates (section 3.1)."""
+    """Affine map of the background from driving to reference coordinates."""
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -138,7 +136,7 @@ class NormedLinears(nn.Sequential):
 
 
 class Disentangler(nn.Module):
-    """Driving pose and reference identity -> keypoints (section 3.4)."""
+    """Driving pose and reference identity -> keypoints."""
 
     def __init__(self, config: DisentanglerConfig) -> None:
         super().__init__()
@@ -155,7 +153,7 @@ class Disentangler(nn.Module):
 
 
 class DenseMotionNetwork(nn.Module):
-    """Mixes the plates' splines (section 3.1) and predicts visibility by level (section 3.2)."""
+    """Mixes the plates' splines and predicts visibility by level."""
 
     def __init__(self, config: ThinPlateConfig) -> None:
         super().__init__()
@@ -163,9 +161,9 @@ class DenseMotionNetwork(nn.Module):
         coarse = config.motion.up[-2] + config.motion.down[0]
         wide = (last, *config.up)
         self.down = AntiAliasDownsample(3, config.blur_kernel)
-        self.hourglass = Hourglass(config.motion, instance_norm)
+        self.hourglass = Hourglass(config.motion, InstanceNorm)
         self.maps = nn.Conv2d(last, config.plates + 1, 7, padding=3)
-        self.up = nn.ModuleList(UpBlock(a, b, 3, instance_norm) for a, b in pairwise(wide))
+        self.up = nn.ModuleList(UpBlock(a, b, 3, InstanceNorm) for a, b in pairwise(wide))
         self.occlusion = nn.ModuleList(nn.Conv2d(width, 1, 7, padding=3) for width in (coarse, *wide))
 
     def inputs(self, thumbnails: Tensor, reference: Tensor, driving: Tensor, sparse: Tensor) -> Tensor:
@@ -191,11 +189,11 @@ class DenseMotionNetwork(nn.Module):
 
 
 class InpaintingNetwork(nn.Module):
-    """Multi-resolution encoder and decoder (section 3.2)."""
+    """Multi-resolution encoder and decoder."""
 
     def __init__(self, config: ThinPlateConfig) -> None:
         super().__init__()
-        widths, norm = config.widths, instance_norm
+        widths, norm = config.widths, InstanceNorm
         # Behind the first up block the input of every later one is its own output and a warped encoder map.
         inside = [widths[-1], *(2 * width for width in widths[-2:0:-1])]
         self.first = ConvBlock(3, widths[0], 7, norm)

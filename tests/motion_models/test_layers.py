@@ -10,12 +10,15 @@ from torch import nn
 from reenact_core.motion_models.folding import (
     SpectralConv2d,
     fold_batch_norm,
+    project,
     spare_lanes,
+    stack,
     upsampling_convolution,
     widen,
 )
-from reenact_core.motion_models.layers import (
-    AntiAliasDownsample,
+from reenact_core.motion_models.layers import AntiAliasDownsample, by_plane, normalise
+from reenact_core.motion_models.live_portrait import ALIGN_CORNERS
+from reenact_core.motion_models.sampling import (
     coordinate_axis,
     coordinate_grid,
     heat_maps,
@@ -24,8 +27,8 @@ from reenact_core.motion_models.layers import (
     sample_2d,
     sample_3d,
     sample_3d_by_planes,
+    translated,
 )
-from reenact_core.motion_models.live_portrait import ALIGN_CORNERS, translated
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +135,36 @@ def test_spectral_norm_uses_the_stored_vectors():
     sigma = conv.weight_u @ conv.weight_orig.flatten(1) @ conv.weight_v
     expected = F.conv2d(x, conv.weight_orig / sigma, conv.bias, padding=1)
     torch.testing.assert_close(conv(x), expected)
-    conv.fold()
-    assert set(conv.state_dict()) == {"weight", "bias"}
-    torch.testing.assert_close(conv(x), expected)
+    assert set(conv.folded().state_dict()) == {"weight", "bias"}
+    torch.testing.assert_close(conv.folded()(x), expected)
+
+
+def test_stacked_and_projected_convolutions():
+    one, other = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(3, 2, 3, padding=1)
+    x, weight = torch.randn(2, 3, 6, 7), torch.randn(4, 5, 1, 1)
+    torch.testing.assert_close(stack(one, other)(x), torch.cat([one(x), other(x)], dim=1))
+    torch.testing.assert_close(project(one, weight)(x), F.conv2d(one(x), weight), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_normalise_is_instance_norm(weighted):
+    maps = torch.randn(3, 4, 6, 7).contiguous(memory_format=torch.channels_last) * 5 + 2
+    affine = (torch.randn(4), torch.randn(4)) if weighted else (None, None)
+    expected = F.instance_norm(maps, weight=affine[0], bias=affine[1])
+    torch.testing.assert_close(normalise(maps, *affine), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last_3d])
+def test_pooling_by_plane(order):
+    volumes = torch.randn(2, 3, 4, 6, 8).contiguous(memory_format=order)
+    expected = F.avg_pool3d(volumes, (1, 2, 2))
+    torch.testing.assert_close(by_plane(nn.AvgPool2d(2), volumes), expected)
+
+
+def test_heat_maps_have_no_numbers_that_slow_a_processor_down():
+    heat = heat_maps(torch.tensor([[-1.0, -1.0, -1.0]]), (16, 64, 64))
+    assert heat.max() == 1
+    assert not ((heat > 0) & (heat < torch.finfo(torch.float32).tiny)).any()
 
 
 @pytest.mark.parametrize("scale", [2, 4])

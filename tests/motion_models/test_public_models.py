@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from reenact_core.errors import CheckpointError
+from reenact_core.motion_models import fast_convolution
 from reenact_core.motion_models.folding import fold, use_channels_last
 from reenact_core.motion_models.head_motion import Region, compose_absolute, compose_relative, keypoints
 from reenact_core.motion_models.shapes import Shapes
@@ -52,14 +53,19 @@ def test_contributions_and_visibility_are_proper(small):
     assert warp.motion.deformation.dtype == torch.float32
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["few channels", "fast convolutions"])
 @pytest.mark.parametrize("small", CASES)
-def test_folding_changes_nothing(small):
-    """BatchNorm, spectral norm, upsampling and channel rounding, all at once and once more."""
+def test_folding_changes_nothing(small, fast, monkeypatch):
+    """BatchNorm, spectral norm, upsampling, channel rounding and convolutions, all at once and once more."""
+    if fast:  # even where the models of these tests are too small for it
+        monkeypatch.setattr(fast_convolution, "LEAST_CHANNELS", 0)
+        monkeypatch.setattr(fast_convolution, "LEAST_TILES", 1)
     references, driving = images(R), images(T, seed=1)
     model = small.make()
     count = sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
     before, expected = run(small, model, references, driving)
     fold(model)
+    assert any(isinstance(m, fast_convolution.FastConvolution) for m in model.modules()) == fast
     assert sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()) < count
     fold(model)
     after, pictures = run(small, model, references, driving)
@@ -72,7 +78,6 @@ def test_folding_changes_nothing(small):
 def test_channels_last_changes_nothing(small):
     references, driving = images(R), images(T, seed=1)
     model = small.make()
-    fold(model)
     expected = run(small, model, references, driving)[1]
     use_channels_last(model)
     weights = [m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size[0] > 1]
