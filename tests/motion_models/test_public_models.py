@@ -65,7 +65,7 @@ def test_folding_changes_nothing(small, fast, monkeypatch):
     count = sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
     before, expected = run(small, model, references, driving)
     fold(model)
-    assert any(isinstance(m, fast_convolution.FastConvolution) for m in model.modules()) == fast
+    assert not fast or any(isinstance(m, fast_convolution.FastConvolution) for m in model.modules())
     assert sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()) < count
     fold(model)
     after, pictures = run(small, model, references, driving)
