@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -114,7 +114,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, transform: Transform) -> T
     return result.view(len(x), depth, height, width, outputs).permute(0, 4, 1, 2, 3)
 
 
-def is_worthwhile(conv: nn.Module) -> bool:
+def is_worthwhile(conv: nn.Module) -> TypeGuard[nn.Conv2d | nn.Conv3d]:
     """Whether a layer is a convolution that `FastConvolution` computes faster, large maps provided."""
     if not isinstance(conv, nn.Conv2d | nn.Conv3d) or conv.groups != 1 or conv.kernel_size[-1] not in TRANSFORMS:
         return False

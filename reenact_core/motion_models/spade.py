@@ -50,6 +50,7 @@ class SpadeNorm(nn.Module):
     def __init__(self, config: SpadeConfig, channels: int, scale: int) -> None:
         super().__init__()
         self.channels = channels
+        self.scale = scale
         self.upsample = nn.Upsample(scale_factor=float(scale)) if scale > 1 else nn.Identity()
         shared = nn.Conv2d(config.condition, config.hidden, 3, padding=1)
         self.mlp_shared = nn.Sequential(shared, nn.ReLU(inplace=True))
@@ -60,11 +61,14 @@ class SpadeNorm(nn.Module):
     def fold(self) -> None:
         if self.both is not None:
             return
-        self.both = stack(self.mlp_gamma, self.mlp_beta)
-        self.both.bias[: self.channels] += 1
+        both = stack(self.mlp_gamma, self.mlp_beta)
+        assert both.bias is not None
+        both.bias[: self.channels] += 1
+        self.both = both
         del self.mlp_gamma, self.mlp_beta
-        if isinstance(self.upsample, nn.Upsample):
-            self.mlp_shared[0] = upsampling_convolution(self.mlp_shared[0], int(self.upsample.scale_factor))
+        shared = self.mlp_shared[0]
+        if self.scale > 1 and isinstance(shared, nn.Conv2d):
+            self.mlp_shared[0] = upsampling_convolution(shared, self.scale)
             self.upsample = nn.Identity()
 
     def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
