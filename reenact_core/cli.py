@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import torch
 
-from .commands import bench, convert, evaluate, evaluate_transfer, motion, run, study, train
+from .commands import bench, compare, convert, evaluate, evaluate_transfer, motion, run, study, train
 from .errors import ReenactError
 
-COMMANDS = (run, motion, evaluate, evaluate_transfer, study, bench, train, convert)
+COMMANDS = (run, compare, motion, evaluate, evaluate_transfer, study, bench, train, convert)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -38,13 +38,17 @@ class FusedFrames(NamedTuple):
     smoothing: Smoothing
     space: FusionSpace = FusionSpace.AUTO  # of `FusionSpace.on`
 
-    @torch.inference_mode()
     def chunks(self) -> Iterator[FusedChunk]:
         """Fused frames in order, a chunk at a time."""
+        return self.over(self.warped.all_evidence())
+
+    @torch.inference_mode()
+    def over(self, spans: Iterable[tuple[int, int, Evidence]]) -> Iterator[FusedChunk]:
+        """The same from evidence (start, stop, evidence) of all frames in order, which others may use too."""
         previous: Tensor | None = None
         boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
         first = {shot.start for shot in self.warped.motion.shot_spans()}
-        for start, stop, evidence in self.warped.all_evidence():
+        for start, stop, evidence in spans:
             if start in first:
                 previous = None  # what the references gave before a cut says nothing about after it
             if self.space is FusionSpace.IMAGES:

@@ -63,6 +63,19 @@ def contact_sheet(
     return torch.from_numpy(sheet).permute(2, 0, 1).float() / 255
 
 
+def captioned(picture: Tensor, label: str, height: int | None = None) -> Tensor:
+    """A picture [3,H,W] (or [1,H,W]) in [0,1] under a line with its label: [3,H',W'].
+
+    Args:
+        label: printable ASCII (other characters become "?"); cut where too long. height: of the picture, to be resized.
+    """
+    cell = _cell(picture, height or picture.shape[-2])
+    text = max(cell.shape[0] / 400, 0.35)
+    line = np.full((round(34 * text) + 2 * _GAP, cell.shape[1], 3), _PAPER, np.uint8)
+    _write(line, label, text, line.shape[0] - 2 * _GAP)
+    return torch.from_numpy(np.concatenate([line, cell])).permute(2, 0, 1).float() / 255
+
+
 def _cell(image: Tensor, height: int) -> np.ndarray:
     """uint8 [height,W,3] of one picture."""
     if image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:

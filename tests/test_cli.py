@@ -391,13 +391,8 @@ def test_strategy_flags_reach_the_strategy(call, person_files, short, tmp_path, 
 
 def test_a_model_that_fuses_images_has_no_feature_space(call, person_files, short, tmp_path):
     for space in ("features", "both"):
-        code, _, lines = call(
-            "run", "--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "frames",
-            "--space", space,
-        )  # fmt: skip
-        assert code == 2
-        assert len(lines) == 1
-        assert "face_mesh fuses images" in lines[0]
+        common = ("--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "frames")
+        refused(call("run", *common, "--space", space), "face_mesh fuses images")
     assert not (tmp_path / "frames").exists()
 
 
@@ -450,3 +445,45 @@ def test_train_refuses(call, person_files, tmp_path):
     weights.mkdir()
     (weights / "lpips_alexnet.ckpt").write_bytes(b"nothing")
     refused(call("train", "--clips", tmp_path / "absent.mp4", *given[3:]), "absent.mp4")
+
+
+def test_previews_are_written_beside_the_result(call, person_files, short, tmp_path):
+    code, _, lines = call(
+        "run", "--references", person_files / "a.png", person_files / "b.png", "--driving", short, "--size", "128",
+        "--output", tmp_path / "frames", "--previews", tmp_path / "previews",
+    )  # fmt: skip
+    assert code == 0, lines
+    kinds = {path.name for path in (tmp_path / "previews").iterdir()}
+    assert kinds == {"attribution", "weights", "disagreement", "seams"}
+    for kind in kinds:
+        assert contents(tmp_path / "previews" / kind) == contents(tmp_path / "frames")
+    weights = read_image(tmp_path / "previews" / "weights" / "000000.png")
+    assert weights.shape[-1] == 2 * weights.shape[-2], "both references side by side"
+
+
+def test_compare_prints_a_table_and_writes_the_picture(call, person_files, short, tmp_path):
+    code, out, lines = call(
+        "compare", "--references", person_files / "a.png", person_files / "b.png", "--driving", short,
+        "--size", "128", "--motion", "absolute", "--truth", "--strategies", "mean", "nearest",
+        "--layout", "difference", "--output", tmp_path / "both.png",
+    )  # fmt: skip
+    assert code == 0, lines
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["mean", "nearest"]
+    assert read_image(tmp_path / "both.png").shape[-1] >= 512
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--strategies", "mean"], "at least two"),
+        (["--strategies", "mean", "max", "nearest", "--layout", "wipe"], "wipe shows two"),
+        (["--strategies", "mean", "max", "--truth"], "--motion absolute"),
+        (["--strategies", "mean", "nonsense"], "nonsense"),
+        (["--strategies", "mean", "max", "--gain", "0"], "gain"),
+        (["--strategies", "mean", "max", "--every", "0"], "--every"),
+    ],
+)
+def test_compare_refuses_what_makes_no_sense(call, person_files, short, tmp_path, flags, message):
+    common = ("--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "x.png")
+    refused(call("compare", *common, *flags), message)

@@ -43,6 +43,11 @@ def add_model(parser: argparse.ArgumentParser, choose: bool = True) -> None:
 def add_strategy(parser: argparse.ArgumentParser) -> None:
     """`--strategy` and one flag per hyper-parameter of every strategy."""
     parser.add_argument("--strategy", help=f"one of: {', '.join(strategy_names())}; the model's own default if absent")
+    add_strategy_settings(parser)
+
+
+def add_strategy_settings(parser: argparse.ArgumentParser) -> None:
+    """One flag per hyper-parameter of every strategy."""
     for name in strategy_names():
         group = parser.add_argument_group(f"strategy {name}", strategy_class(name).summary)
         for item in fields(strategy_class(name)):
@@ -130,8 +135,9 @@ def check_file_target(path: Path, suffixes: tuple[str, ...] = ()) -> None:
         raise ReenactError(f"{path}: can't be written, because {folder} is no folder or write-protected.")
 
 
-def chosen_strategy(options: argparse.Namespace, model: MotionModel) -> FusionStrategy:
-    """The strategy of `--strategy`, or the model's default, with the hyper-parameters given as flags."""
-    kind = strategy_class(options.strategy or model.default_strategy)
+def chosen_strategy(options: argparse.Namespace, model: MotionModel, name: str | None = None) -> FusionStrategy:
+    """The strategy called `name`, else that of `--strategy` or the model's default, with the hyper-parameters given
+    as flags."""
+    kind = strategy_class(name or options.strategy or model.default_strategy)
     given = {item.name: getattr(options, f"{kind.name}_{item.name}", None) for item in fields(kind)}
     return kind(**{key: value for key, value in given.items() if value is not None})

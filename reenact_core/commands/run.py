@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..decoding import decode
+from ..decoding.decode import Fused
 from ..editing import neutralise
 from ..errors import ReenactError
 from ..fusing import fuse_references
@@ -35,6 +36,7 @@ from .options import (
     chosen_smoothing,
     chosen_strategy,
 )
+from .preview_files import PreviewFiles
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -65,6 +67,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_smoothing(parser)
     add_space(parser)
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet, FILE.png")
+    parser.add_argument(
+        "--previews", type=Path,
+        help="also write pictures of the fusion into this folder, in the format of the output: attribution, weights, "
+        "disagreement, seams",
+    )  # fmt: skip
     add_model(parser)
     add_strategy(parser)
     parser.set_defaults(execute=execute)
@@ -95,7 +102,10 @@ def execute(options: argparse.Namespace) -> None:
             VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))
         )
         bar = stack.enter_context(tqdm(total=len(motion.faces.score), desc="rendering", unit="frame"))
-        for chunk in decode(fused):
+        shown: Fused = fused
+        if options.previews is not None:
+            shown = stack.enter_context(PreviewFiles(options.previews, options.output, fused)).watched
+        for chunk in decode(shown):
             writer.write(chunk.images.cpu())
             bar.update(chunk.stop - chunk.start)
     if options.sheet is not None:
