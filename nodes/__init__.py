@@ -6,10 +6,13 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import folders, panel_routes
 from .decode import Decode
+from .edit_motion import EditMotion
 from .encode_motion import EncodeMotion
+from .expression import ExpressionEditor
 from .fuse_references import FuseReferences
 from .load_model import LoadModel
 from .load_references import LoadReferences
+from .make_motion import MakeMotion
 from .sample import Sample
 from .stored_motion import LoadMotion, SaveMotion
 from .stored_references import LoadSavedReferences, SaveReferences
@@ -26,6 +29,9 @@ class ReenactExtension(ComfyExtension):
             LoadModel,
             LoadReferences,
             EncodeMotion,
+            MakeMotion,
+            EditMotion,
+            ExpressionEditor,
             WarpPerReference,
             FuseReferences,
             Decode,

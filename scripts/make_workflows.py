@@ -25,6 +25,8 @@ OUTPUTS: dict[str, list[tuple[str, str]]] = {
     "ReenactLoadReferences": [("references", "REENACT_REFERENCES"), ("pictures", "IMAGE"), ("coverage", "IMAGE")],
     "ReenactEncodeMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
     "ReenactLoadMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
+    "ReenactEditMotion": [("motion", "REENACT_MOTION"), ("plot", "IMAGE"), ("frame_rate", "FLOAT")],
+    "ReenactExpression": [("motion", "REENACT_MOTION"), ("mesh", "IMAGE")],
     "ReenactSaveMotion": [],
     "ReenactWarpPerReference": [
         ("warped", "REENACT_WARPED"),
@@ -285,6 +287,37 @@ def save_and_reuse_motion() -> Graph:
     return graph
 
 
+def edit_expression() -> Graph:
+    graph = Graph("edit_expression")
+    graph.note(
+        (0, -260),
+        (680, 200),
+        "## Edit motion and expression\nSaved motion drives the person. *Edit Motion* runs it backwards with three "
+        "quarters of the head's turn; *Expression* adds a smile and a wink to the later frames. Everything at its "
+        "default changes nothing.\n\nReplace *Load Motion* by *Make Motion* for a face that idles, or for a CSV file "
+        "of Live Link Face.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
+    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
+    saved = graph.add("ReenactLoadMotion", (20, 520), (270, 400), None, ("driving.motion.safetensors [sample]",))
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    edits = ("append", 0.5, 0.0, 0, -1, True, 1.0, 0.0, 0.0, False, 0.0, 1, 0)
+    gains = (0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    edited = graph.add("ReenactEditMotion", (740, 40), (330, 860), {"motion": (saved, 0)}, (*edits, *gains))
+    smile = ("none", 1.0, 0.4, *(0.0,) * 14, 0.8, *(0.0,) * 7, "", 10, -1, 0.2)
+    expression = graph.add("ReenactExpression", (1110, 40), (330, 1080), {"motion": (edited, 0)}, smile)
+    warped = graph.warp((1480, 40), model, references, expression, "absolute")
+    fused = graph.fuse((1850, 40), warped)
+    decoded = graph.decode((2230, 40), fused)
+    graph.video((2230, 540), (decoded, 0), (decoded, 2), "edit_expression")
+    graph.group("Input", (0, -30, 310, 990), "input")
+    graph.group("References", (330, -30, 370, 720), "stages")
+    graph.group("Edit", (720, -30, 740, 1190), "stages")
+    graph.group("Warp, fuse", (1460, -30, 740, 670), "stages")
+    graph.group("Result", (2210, -30, 460, 1260), "output")
+    return graph
+
+
 def one_node_video() -> Graph:
     graph = Graph("one_node_video")
     graph.note(
@@ -403,7 +436,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     makers = (
         five_stages, compare_strategies, references_from_video,
-        composite_and_upscale, save_and_reuse_motion, one_node_video,
+        composite_and_upscale, save_and_reuse_motion, edit_expression, one_node_video,
     )  # fmt: skip
     for make in makers:
         graph = make()

@@ -1,0 +1,97 @@
+"""Motion cut, stretched, joined, and its channels turned up or down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..reenact_core.editing import Edit, apply_gains, blend, concatenate, edit, neutralise
+from ..reenact_core.head_channels import Gains
+from ..reenact_core.motion_plot import motion_plot
+from ..reenact_core.types import DrivingMotion, References
+from . import convert, sockets
+from .features import schema
+from .folders import CATEGORY
+from .widgets import inputs_of, settings_of
+
+APPEND, BLEND = "append", "blend"
+
+
+class EditMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="ReenactEditMotion",
+            display_name="Edit Motion",
+            category=CATEGORY,
+            description="Cuts, stretches, repeats, reverses, smooths and joins motion, and turns each of its channels "
+            "up or down. Nothing has to be tracked again.",
+            search_aliases=["trim", "speed", "retime", "loop", "reverse", "concatenate", "gain", "smooth", "neutral"],
+            inputs=[
+                sockets.Motion.Input("motion", tooltip="The motion to edit."),
+                sockets.Motion.Input("second", optional=True, tooltip="Another motion, to be joined to the first."),
+                sockets.References.Input(
+                    "references", optional=True, tooltip="The person to be moved; only `neutralise` looks at them."
+                ),
+                io.Combo.Input(
+                    "combine",
+                    optional=True,
+                    options=[APPEND, BLEND],
+                    default=APPEND,
+                    tooltip="append: the second motion follows the first, over `crossfade` frames. blend: both at "
+                    "once, `share` of the second.",
+                ),
+                io.Float.Input(
+                    "share",
+                    optional=True,
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much of the second motion is blended in.",
+                ),
+                io.Float.Input(
+                    "neutralise",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the first reference's own expression is taken away, so that relative motion "
+                    "starts from rest. Needs `references`.",
+                ),
+                *inputs_of(Edit),
+                *inputs_of(Gains),
+            ],
+            outputs=[
+                sockets.Motion.Output("motion_out", display_name="motion"),
+                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
+                io.Float.Output("frame_rate_out", display_name="frame_rate", tooltip="Frames per second."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        motion: DrivingMotion,
+        second: DrivingMotion | None = None,
+        references: References | None = None,
+        combine: str = APPEND,
+        share: float = 0.5,
+        neutralise: float = 0.0,
+        **settings: Any,
+    ) -> io.NodeOutput:
+        edits = settings_of(Edit, settings)
+        if second is not None:
+            motion = blend(motion, second, share) if combine == BLEND else concatenate(motion, second, edits.crossfade)
+        result = apply_gains(edit(motion, edits), settings_of(Gains, settings))
+        result = _neutralised(result, references, neutralise)
+        plot = convert.to_host(motion_plot(result)[None])
+        return io.NodeOutput(result, plot, float(result.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
+
+
+def _neutralised(motion: DrivingMotion, references: References | None, amount: float) -> DrivingMotion:
+    if references is None or amount == 0:
+        return motion
+    return neutralise(motion, references.faces.at([0]), amount)
