@@ -6,7 +6,8 @@ node works with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import comfy.model_management as management
@@ -110,11 +111,11 @@ class FusedEarlier(NamedTuple):
     warped: WarpedReferences
     parts: tuple[FusedChunk, ...]
 
-    def chunks(self) -> Iterator[FusedChunk]:
-        """The frames in order, on the model's device."""
+    def tasks(self) -> Iterator[Callable[[], FusedChunk]]:
+        """What brings each chunk to the model's device, in order."""
         device = self.warped.model.device
         for part in self.parts:
-            yield mapped(lambda tensor: tensor.to(device), part)
+            yield partial(mapped, lambda tensor: tensor.to(device), part)
 
 
 def light(chunk: FusedChunk) -> FusedChunk:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from .fusion.base import FusionStrategy, apply_prior, match_size, weighted_sum
 from .fusion_space import FusionSpace, as_images, trust
+from .parallel import ahead
 from .steadiness import Smoothing as Smoothing  # callers find it here
 from .steadiness import follow
 from .types import Evidence
@@ -40,24 +43,57 @@ class FusedFrames(NamedTuple):
 
     def chunks(self) -> Iterator[FusedChunk]:
         """Fused frames in order, a chunk at a time."""
-        return self.over(self.warped.all_evidence())
+        return ahead(lambda task: task(), self.tasks(), self.warped.model.device)
 
-    @torch.inference_mode()
     def over(self, spans: Iterable[tuple[int, int, Evidence]]) -> Iterator[FusedChunk]:
         """The same from evidence (start, stop, evidence) of all frames in order, which others may use too."""
-        previous: Tensor | None = None
-        boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
+        for task in self._tasks((start, stop, partial(_same, evidence)) for start, stop, evidence in spans):
+            yield task()
+
+    def tasks(self) -> Iterator[Callable[[], FusedChunk]]:
+        """What makes each chunk, in order, to be called on several threads if one likes.
+
+        They have to be begun in this order: each waits for the weights of the one before, where smoothing needs them.
+        """
+        warped = self.warped
+        return self._tasks((start, stop, partial(warped.evidence, start, stop)) for start, stop in warped.spans())
+
+    def _tasks(self, spans: Iterable[tuple[int, int, Callable[[], Evidence]]]) -> Iterator[Callable[[], FusedChunk]]:
         first = {shot.start for shot in self.warped.motion.shot_spans()}
-        for start, stop, evidence in spans:
-            if start in first:
-                previous = None  # what the references gave before a cut says nothing about after it
+        before: Future[Tensor] | None = None
+        for start, stop, find in spans:
+            own: Future[Tensor] = Future()
+            # What the references gave before a cut says nothing about after it.
+            yield partial(self._fuse, start, stop, find, None if start in first else before, own)
+            before = own
+
+    @torch.inference_mode()
+    def _fuse(
+        self,
+        start: int,
+        stop: int,
+        find: Callable[[], Evidence],
+        before: Future[Tensor] | None,
+        own: Future[Tensor],
+    ) -> FusedChunk:
+        """Frames [start, stop). before: the last weights [R,B,y,x] of the chunk before; own: where this one's go."""
+        boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
+        try:
+            evidence = find()
             if self.space is FusionSpace.IMAGES:
                 evidence = as_images(evidence)
-            lead = boxes[start - 1 : start] if start else boxes[:1]
-            walk = torch.cat([lead, boxes[start:stop]])
+            walk = torch.cat([boxes[max(start - 1, 0)][None], boxes[start:stop]])
+            previous = None if before is None else before.result()
             weights = settled_weights(evidence, self.strategy, self.smoothing, rate, walk, previous)
-            previous = weights[-1]
-            yield combine(evidence, weights, self.strategy, start, self.space)
+        except BaseException as error:
+            own.set_exception(error)  # nobody shall wait for it
+            raise
+        own.set_result(weights[-1])
+        return combine(evidence, weights, self.strategy, start, self.space)
+
+
+def _same(evidence: Evidence) -> Evidence:
+    return evidence
 
 
 def settled_weights(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -29,21 +30,24 @@ class Memo:
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
+        self._lock = Lock()  # chunks are computed on several threads
         self._chunks: OrderedDict[tuple[int, int], Evidence] = OrderedDict()
 
     def get(self, key: tuple[int, int]) -> Evidence | None:
         """The evidence kept for frames [start, stop), or None."""
-        if key in self._chunks:
-            self._chunks.move_to_end(key)
-        return self._chunks.get(key)
+        with self._lock:
+            if key in self._chunks:
+                self._chunks.move_to_end(key)
+            return self._chunks.get(key)
 
     def put(self, key: tuple[int, int], evidence: Evidence) -> None:
         """Keep evidence; the oldest is dropped when the budget is exceeded. One over the budget is not kept."""
         if evidence.nbytes > self._budget:
             return
-        self._chunks[key] = evidence
-        while sum(kept.nbytes for kept in self._chunks.values()) > self._budget:
-            self._chunks.popitem(last=False)
+        with self._lock:
+            self._chunks[key] = evidence
+            while sum(kept.nbytes for kept in self._chunks.values()) > self._budget:
+                self._chunks.popitem(last=False)
 
 
 class WarpedReferences(NamedTuple):
@@ -67,16 +71,8 @@ class WarpedReferences(NamedTuple):
         return kept
 
     def all_evidence(self) -> Iterator[tuple[int, int, Evidence]]:
-        """(start, stop, evidence) of all frames, span by span in order; what the memo lacks is computed ahead."""
-
-        def compute(known: tuple[int, int, Evidence | None]) -> tuple[int, int, Evidence]:
-            start, stop, kept = known
-            return start, stop, self._compute(start, stop) if kept is None else kept
-
-        known = ((start, stop, self.memo.get((start, stop))) for start, stop in self.spans())
-        for start, stop, evidence in ahead(compute, known, self.model.device):
-            self.memo.put((start, stop), evidence)
-            yield start, stop, evidence
+        """(start, stop, evidence) of all frames, span by span in order, computed ahead."""
+        return ahead(lambda span: (*span, self.evidence(*span)), self.spans(), self.model.device)
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Consecutive (start, stop) spans that cover all frames in chunks; none reaches across a cut."""
@@ -85,9 +81,9 @@ class WarpedReferences(NamedTuple):
                 yield start, min(start + self.chunk, shot.stop)
 
     def only(self, frame: int) -> WarpedReferences:
-        """The same for a single driving frame."""
+        """The same for a single driving frame, whose evidence is kept."""
         frames = slice(frame, frame + 1)
-        return self._replace(motion=self.motion.at(frames), boxes=self.boxes[frames], memo=Memo(0))
+        return self._replace(motion=self.motion.at(frames), boxes=self.boxes[frames], memo=Memo(1 << 40))
 
     @torch.inference_mode()
     def _compute(self, start: int, stop: int) -> Evidence:

@@ -202,3 +202,40 @@ def test_out_of_memory_with_one_frame_is_reported(evidence):
     warped.model.warp = never
     with pytest.raises(torch.OutOfMemoryError):
         run(warped)
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_threads_change_no_result(evidence):
+    results = []
+    for count in (1, 3):
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        results.append(run(prepared(evidence), "learned", 0.8, 0.1))
+        torch.set_num_threads(before)
+    assert torch.equal(results[0].features, results[1].features)
+    assert torch.equal(results[0].weights, results[1].weights)
+
+
+def test_a_chunk_that_fails_holds_up_nobody(evidence, threads):
+    """Those that wait for its weights end too, and its own error comes out."""
+    warped = prepared(evidence)
+    whole = warped.model.warp
+
+    def broken(encoded, motion, boxes, size):
+        if float(motion.faces.score[0]) == CHUNK:
+            raise ZeroDivisionError("the second chunk")
+        return whole(encoded, motion, boxes, size)
+
+    warped.model.warp = broken
+    chunks = fuse_references(warped, strategy_class("mean")(), Smoothing(0.5)).chunks()
+    assert next(chunks).stop == CHUNK
+    with pytest.raises(ZeroDivisionError, match="second"):
+        next(chunks)
+    assert torch.get_num_threads() == threads

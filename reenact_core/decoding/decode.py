@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..fusing import FusedChunk
 from ..fusion_space import late_blend, resized
+from ..parallel import ahead
 from ..warping import WarpedReferences
 from .paste_back import box_mask, paste
 
@@ -30,7 +31,7 @@ class Fused(Protocol):
     @property
     def warped(self) -> WarpedReferences: ...
 
-    def chunks(self) -> Iterator[FusedChunk]: ...
+    def tasks(self) -> Iterator[Callable[[], FusedChunk]]: ...
 
 
 @torch.inference_mode()
@@ -43,7 +44,10 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
     warped = fused.warped
     plate = warped.model.plate(warped.encoded, warped.motion.canvas)
     mask = box_mask(int(warped.boxes[0, 2]), feather).to(plate)
-    for chunk in fused.chunks():
+
+    @torch.inference_mode()
+    def finish(task: Callable[[], FusedChunk]) -> DecodedChunk:
+        chunk = task()
         frames = slice(chunk.start, chunk.stop)
         motion, boxes = warped.motion.at(frames), warped.boxes[frames]
         if chunk.pictures is not None and chunk.trusted is None:
@@ -54,4 +58,6 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
             if chunk.pictures is not None and chunk.trusted is not None:
                 crops = late_blend(crops, chunk.pictures, chunk.trusted).clamp(0, 1)
         images, masks = paste(plate, crops, boxes, mask)
-        yield DecodedChunk(chunk.start, chunk.stop, images, masks, crops)
+        return DecodedChunk(chunk.start, chunk.stop, images, masks, crops)
+
+    return ahead(finish, fused.tasks(), warped.model.device)

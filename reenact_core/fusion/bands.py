@@ -25,14 +25,15 @@ def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
     is the difference between its weights and those of the next finer one.
     """
     size = features.shape[-1]
-    low = _resize(features, min(LOW, size))
     middle = _resize(features, min(MIDDLE, size))
+    # A mean of means over boxes is the mean over all, where no pixel lies in two boxes.
+    low = _resize(middle if size % MIDDLE == 0 else features, min(LOW, size))
     weight_low, weight_middle, weight_high = (weights[:, :, band : band + 1] for band in range(BANDS))
     coarse = weighted_sum(low, _resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1]))
     step = _resize(weight_middle, middle.shape[-1]) - _resize(weight_high, middle.shape[-1])
     fine = weighted_sum(middle, step) + _resize(coarse[:, None], middle.shape[-1])[:, 0]
     full = weighted_sum(features, _resize(weight_high, size))
-    return full + _resize(fine[:, None], size)[:, 0]
+    return full.add_(_resize(fine[:, None], size)[:, 0])
 
 
 def _resize(maps: Tensor, size: int) -> Tensor:

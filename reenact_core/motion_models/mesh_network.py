@@ -179,13 +179,12 @@ def stretch(place: Tensor, per_box: Tensor) -> Tensor:
 
 
 def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") -> Tensor:
-    """Images [R,C,H,W] each looked up by its own deformations [T,R,h,w,2]: [T,R,C,h,w]."""
-    frames = deformation.shape[0]
-    looks = [
-        geometry.sample(image.expand(frames, -1, -1, -1), place, padding)
-        for image, place in zip(images, deformation.unbind(1), strict=True)
-    ]
-    return torch.stack(looks, 1)
+    """Images [R,C,H,W] each looked up by its own deformations [T,R,h,w,2]: [T,R,C,h,w].
+
+    Frame by frame, because the images of a batch over frames and references would have to be copied.
+    """
+    looks = [geometry.sample(images, places, padding) for places in deformation.unbind(0)]
+    return looks[0][None] if len(looks) == 1 else torch.stack(looks)
 
 
 def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
