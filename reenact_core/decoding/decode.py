@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,7 +26,17 @@ class DecodedChunk(NamedTuple):
 
 
 class Fused(Protocol):
-    """What decoding needs: FusedFrames, or anything that hands out chunks fused earlier."""
+    """What decoding needs: fused chunks in order."""
+
+    @property
+    def warped(self) -> WarpedReferences: ...
+
+    def chunks(self) -> Iterator[FusedChunk]: ...
+
+
+@runtime_checkable
+class FusedInTasks(Protocol):
+    """The same, where each chunk may be made on a thread of its own, as those of FusedFrames."""
 
     @property
     def warped(self) -> WarpedReferences: ...
@@ -35,7 +45,7 @@ class Fused(Protocol):
 
 
 @torch.inference_mode()
-def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
+def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[DecodedChunk]:
     """Finished frames in order, a chunk at a time.
 
     Args:
@@ -46,8 +56,7 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
     mask = box_mask(int(warped.boxes[0, 2]), feather).to(plate)
 
     @torch.inference_mode()
-    def finish(task: Callable[[], FusedChunk]) -> DecodedChunk:
-        chunk = task()
+    def finish(chunk: FusedChunk) -> DecodedChunk:
         frames = slice(chunk.start, chunk.stop)
         motion, boxes = warped.motion.at(frames), warped.boxes[frames]
         if chunk.pictures is not None and chunk.trusted is None:
@@ -60,4 +69,6 @@ def decode(fused: Fused, feather: float = 0.08) -> Iterator[DecodedChunk]:
         images, masks = paste(plate, crops, boxes, mask)
         return DecodedChunk(chunk.start, chunk.stop, images, masks, crops)
 
-    return ahead(finish, fused.tasks(), warped.model.device)
+    if isinstance(fused, FusedInTasks):
+        return ahead(lambda task: finish(task()), fused.tasks(), warped.model.device)
+    return map(finish, fused.chunks())
