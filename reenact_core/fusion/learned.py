@@ -18,7 +18,7 @@ class Learned(FusionStrategy):
     summary = "The model's network decides, separately for coarse and fine detail. The default where available."
 
     sharpness: float = parameter(
-        2.0,
+        1.0,
         0.25,
         8.0,
         "Above 1 the network's favourite takes more of each pixel than in training, below 1 references mix more.",

@@ -23,6 +23,7 @@ from .mesh_flows import COUNT, FINER, MESH
 GRID = 64
 FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
+DECISION = (8.0, 12.0, 20.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
 HANDED = 16  # channels handed from the coarse map to the fine one
@@ -122,7 +123,7 @@ class MeshNetwork(nn.Module):
             contributions=pairs(contributions),
             shift=pairs(shift + correction),
             deformation=place,
-            scores=4 * logits[:, :, :BANDS],
+            scores=logits[:, :, :BANDS] * logits.new_tensor(DECISION)[:, None, None],
             confidence=torch.sigmoid(4 * logits[:, :, BANDS:]),
             context=torch.cat([pairs(detail).float(), (looks - consensus).square().mean(2, keepdim=True), openings], 2),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -123,9 +124,9 @@ def write_clip(stored: Path, frames: Tensor, person: Tensor, faces: Faces, truth
     }
     if truth is not None:
         tensors |= {f"truth.{name}": field for name, field in truth._asdict().items()}
-    partial = stored.with_suffix(".partial")
+    partial = stored.with_suffix(f".{os.getpid()}.partial")  # several processes may prepare the same clip
     save_file({key: value.contiguous() for key, value in tensors.items()}, partial, {"version": str(CACHE_VERSION)})
-    partial.rename(stored)
+    partial.replace(stored)
 
 
 def read_clip(stored: Path) -> Clip:

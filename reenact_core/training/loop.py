@@ -27,7 +27,7 @@ from ..fusing import fuse_level
 from ..fusion.base import apply_prior
 from ..fusion.learned import Learned
 from ..images import write_image
-from ..motion_models.face_mesh import FaceMesh
+from ..motion_models.face_mesh import SIDE_STEP, FaceMesh
 from ..motion_models.mesh_network import FINE
 from ..motion_models.mesh_weights import new_networks
 from .avatars import AvatarConfig
@@ -47,7 +47,7 @@ class TrainingConfig:
     steps: int = 20000
     samples_per_step: int = 2
     references: tuple[int, ...] = (1, 2, 3, 4, 6, 8)  # R is drawn from these
-    size: int = 256  # pixels of a training picture
+    size: int = 320  # pixels of a training picture: about as many as the clips have
     width: int = 32  # channels of the motion network on its coarse grid
     refiner_width: int = 48  # channels of the refiner at its finest level
     refine_from: int = 0  # step at which the refiner joins; motion is learned first
@@ -83,8 +83,8 @@ class TrainingConfig:
         for name in ("width", "refiner_width"):
             if getattr(self, name) % 8:
                 raise ReenactError(f"Training: {name} is {getattr(self, name)}, but must be a multiple of 8.")
-        if self.size % FINE:
-            raise ReenactError(f"Training: size is {self.size}, but must be a multiple of {FINE}.")
+        if self.size % SIDE_STEP:
+            raise ReenactError(f"Training: size is {self.size}, but must be a multiple of {SIDE_STEP}.")
         if not self.references or min(self.references) < 1:
             raise ReenactError(f"Training: references are {list(self.references)}, but must be numbers >= 1.")
 
@@ -167,7 +167,7 @@ def sample_loss(
     )
     truth, shown, emphasis = (part.to(device) for part in (sample.truth, sample.shown, sample.emphasis))
     evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
-    strategy = Learned(sharpness=1.0)
+    strategy = Learned()
     shares = apply_prior(strategy.weights(evidence), evidence.prior)
     fused = torch.lerp(truth, strategy.fuse(evidence, shares), shown)  # beyond the frame nobody is to blame
     result = fused

@@ -20,7 +20,7 @@ class LossWeights:
     pixels: float = 1.0
     squares: float = 2.0
     edges: float = 1.0
-    perceptual: float = 0.7
+    perceptual: float = 1.0
     before_refiner: float = 0.4
     each_reference: float = 0.25
     confidence: float = 0.05
@@ -55,9 +55,8 @@ def warp_loss(evidence: Evidence, output: NetworkOutput, truth: Tensor, still: T
         truth: [T,3,N,N]. still: [T,R,G,G] where the background's own position is known to be right.
     """
     cells = output.confidence.shape[-1]
-    factor = evidence.features.shape[-1] // cells
-    looks = F.avg_pool2d(evidence.features.flatten(0, 1), factor).unflatten(0, evidence.features.shape[:2])
-    error = (looks - F.avg_pool2d(truth, factor)[:, None]).abs().mean(2, keepdim=True)  # [T,R,1,n,n]
+    looks = F.adaptive_avg_pool2d(evidence.features.flatten(0, 1), cells).unflatten(0, evidence.features.shape[:2])
+    error = (looks - F.adaptive_avg_pool2d(truth, cells)[:, None]).abs().mean(2, keepdim=True)  # [T,R,1,n,n]
     deserved = torch.exp(-error.detach() / 0.08)
     honest = (output.confidence - deserved).square().mean()
     trusted = output.confidence.detach().clamp_min(0.1)
