@@ -99,7 +99,7 @@ class HostServer:
         shutil.copyfile(file, self.input_folder / name)
         return name
 
-    def start(self, timeout: float = 120.0) -> None:
+    def start(self, timeout: float = 240.0) -> None:
         """Start the server and wait until it answers; RuntimeError with the log's end if it does not."""
         command = [sys.executable, str(HERE / "run_host.py"), str(self.tree), "--cpu"]
         command += ["--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch"]
