@@ -23,6 +23,8 @@ from . import features
 
 Settings = TypeVar("Settings")
 
+OWN = -1  # of a number that options share where a host has no dynamic choices: the option's own default
+
 
 def inputs_of(settings: type, prefix: str = "") -> list[io.Input]:
     """One widget per field of the dataclass `settings`, in order; `prefix` is put before their ids.
@@ -52,8 +54,8 @@ def settings_of(settings: type[Settings], arguments: Mapping[str, Any], prefix: 
 def choice_inputs(identifier: str, options: Mapping[str, type], default: str, tooltip: str) -> list[io.Input]:
     """A choice among `options` (key -> dataclass of its settings) together with the settings' widgets.
 
-    Hosts without dynamic choices show the settings of all options; a field two options disagree on then
-    appears once per option.
+    Hosts without dynamic choices show the settings of all options. A number whose range or default differs between
+    options is then one widget, whose default OWN leaves it to the option; what is no number appears once per option.
     """
     keys = [default, *(key for key in options if key != default)]
     if features.DYNAMIC_COMBO:
@@ -71,7 +73,10 @@ def choice_inputs(identifier: str, options: Mapping[str, type], default: str, to
                 if widget.id in _field_names(options[other])
                 and _flat_id(identifier, other, widget.id, options) == wanted
             ]
-            inputs[wanted] = _renamed(widget, wanted, f"{', '.join(users)}: {widget.tooltip or widget.id}")
+            if len(users) > 1 and not _agreed(_claims(widget.id, options)):
+                inputs[wanted] = _shared_number(wanted, widget.id, {user: options[user] for user in users})
+            else:
+                inputs[wanted] = _renamed(widget, wanted, f"{', '.join(users)}: {widget.tooltip or widget.id}")
     return [io.Combo.Input(identifier, options=keys, default=default, tooltip=tooltip), *inputs.values()]
 
 
@@ -89,7 +94,8 @@ def chosen(identifier: str, options: Mapping[str, type], arguments: Mapping[str,
     if nested:
         return settings_of(options[key], value)
     own = {name: arguments.get(_flat_id(identifier, key, name, options)) for name in _field_names(options[key])}
-    return settings_of(options[key], own)
+    given = {name: value for name, value in own.items() if value != OWN or _agreed(_claims(name, options))}
+    return settings_of(options[key], given)
 
 
 def described(identifier: str, options: Mapping[str, type]) -> list[dict[str, Any]]:
@@ -104,6 +110,7 @@ def described(identifier: str, options: Mapping[str, type]) -> list[dict[str, An
             "widget": dynamic if features.DYNAMIC_COMBO else _flat_id(identifier, key, field.name, options),
             "kind": "choice" if choices is not None else hint.__name__,
             "choices": choices and list(choices),
+            "own": None if features.DYNAMIC_COMBO or _agreed(_claims(field.name, options)) else OWN,
             "default": field.default.value if isinstance(field.default, Enum) else field.default,
         }
 
@@ -187,16 +194,38 @@ def _field_names(settings: type) -> list[str]:
     return [field.name for field in fields(settings)]
 
 
+def _claims(name: str, options: Mapping[str, type]) -> list[Field[Any]]:
+    """The fields called `name` of all options."""
+    return [field for option in options.values() for field in fields(option) if field.name == name]
+
+
+def _agreed(claims: list[Field[Any]]) -> bool:
+    """Whether fields differ in nothing but what is said about them."""
+    claim = [(field.default, field.type, dict(field.metadata) | {"tooltip": None}) for field in claims]
+    return all(other == claim[0] for other in claim)
+
+
 def _flat_id(identifier: str, key: str, name: str, options: Mapping[str, type]) -> str:
     """Id of one option's field where all options' fields share a node."""
-    claims = [
-        (field.default, field.type, dict(field.metadata) | {"tooltip": None})
-        for option in options.values()
-        for field in fields(option)
-        if field.name == name
-    ]
-    agreed = all(claim == claims[0] for claim in claims)
-    return f"{identifier}.{name}" if agreed else f"{identifier}.{key}.{name}"
+    claims = _claims(name, options)
+    numbers = all(type(field.default) in (int, float) for field in claims)
+    return f"{identifier}.{name}" if numbers or _agreed(claims) else f"{identifier}.{key}.{name}"
+
+
+def _shared_number(identifier: str, name: str, users: Mapping[str, type]) -> io.Input:
+    """The widget of a number that several options have, each with a range and a default of its own."""
+    claims = {user: field for user, option in users.items() for field in fields(option) if field.name == name}
+    about = [field.metadata for field in claims.values()]
+    lines = [f"{user} ({field.default}): {field.metadata.get('tooltip') or name}" for user, field in claims.items()]
+    return io.Float.Input(
+        identifier,
+        optional=True,
+        default=OWN,
+        min=min([OWN, *(each["min"] for each in about)]),
+        max=max(each["max"] for each in about),
+        step=min(each.get("step", 0.01) for each in about),
+        tooltip="\n".join([*lines, f"{OWN}: each one's own value, in brackets."]),
+    )
 
 
 def _renamed(template: io.Input, identifier: str, tooltip: str | None) -> io.Input:

@@ -136,13 +136,12 @@ def test_choice_with_nested_arguments(widgets):
 def test_choice_with_flat_arguments(widgets):
     arguments = {
         "strategy": "soft",
-        "strategy.soft.temperature": 0.3,
-        "strategy.hard.temperature": 0.9,
+        "strategy.temperature": 0.3,
         "strategy.rounds": 8,
         "strategy.mirror": False,
     }
     assert widgets.chosen("strategy", OPTIONS, arguments) == Soft(temperature=0.3, rounds=8, mirror=False)
-    assert widgets.chosen("strategy", OPTIONS, arguments | {"strategy": "hard"}) == Hard(0.9, False)
+    assert widgets.chosen("strategy", OPTIONS, arguments | {"strategy": "hard"}) == Hard(0.3, False)
 
 
 def test_unknown_option_is_refused(widgets, pack):
@@ -150,14 +149,43 @@ def test_unknown_option_is_refused(widgets, pack):
         widgets.chosen("strategy", OPTIONS, {"strategy": "best"})
 
 
-def test_flat_choice_shows_disputed_fields_once_per_option(pack, host_modules, monkeypatch):
+def test_flat_choice_shares_disputed_numbers(pack, host_modules, monkeypatch):
+    """One widget under the key that hosts with dynamic choices have, left alone unless the user sets it."""
     monkeypatch.setattr(pack("nodes.features"), "DYNAMIC_COMBO", False)
-    inputs = pack("nodes.widgets").choice_inputs("strategy", OPTIONS, "soft", "How.")
-    shown = schema_of(host_modules, inputs)["optional"]
-    assert set(shown) >= {"strategy.soft.temperature", "strategy.hard.temperature", "strategy.mirror"}
-    assert shown["strategy.hard.temperature"][1]["tooltip"] == "hard: Of its own."
+    widgets = pack("nodes.widgets")
+    shown = schema_of(host_modules, widgets.choice_inputs("strategy", OPTIONS, "soft", "How."))["optional"]
+    about = shown["strategy.temperature"][1]
+    assert about["default"] == about["min"] == widgets.OWN
+    assert "soft (0.25): Lower is sharper." in about["tooltip"]
+    assert "hard (0.5): Of its own." in about["tooltip"]
     assert shown["strategy.mirror"][1]["tooltip"].startswith("soft, hard: ")
-    assert len(shown) == 7
+    assert len(shown) == 6
+    left = {"strategy": "hard", "strategy.temperature": widgets.OWN, "strategy.mirror": False}
+    assert widgets.chosen("strategy", OPTIONS, left) == Hard(mirror=False)
+    assert widgets.chosen("strategy", OPTIONS, left | {"strategy.temperature": 0.75}) == Hard(0.75, False)
+
+
+def test_browser_is_told_how_to_read_and_write_settings(pack, monkeypatch):
+    for dynamic in (True, False):
+        monkeypatch.setattr(pack("nodes.features"), "DYNAMIC_COMBO", dynamic)
+        widgets = pack("nodes.widgets")
+        told = {option["name"]: option["settings"] for option in widgets.described("strategy", OPTIONS)}
+        assert list(told) == list(OPTIONS)
+        heat = told["hard"][0]
+        assert (heat["name"], heat["widget"], heat["kind"], heat["default"]) == (
+            "temperature",
+            "strategy.temperature",
+            "float",
+            0.5,
+        )
+        assert heat["own"] == (None if dynamic else widgets.OWN)
+        soft = {setting["name"]: setting for setting in told["soft"]}
+        assert (soft["temperature"]["min"], soft["temperature"]["max"]) == (0.01, 2.0)
+        assert soft["mode"]["choices"] == ["near", "far"]
+        assert soft["mode"]["default"] == "far"
+        assert soft["rounds"]["kind"] == "int"
+        assert soft["mirror"]["kind"] == "bool"
+        assert told["plain"] == []
 
 
 def test_growing_sockets_come_back_in_order(widgets, host_modules):

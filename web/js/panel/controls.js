@@ -1,5 +1,5 @@
 import { element } from './elements.js'
-import { isLinked, readWidget, writeWidget } from './settings.js'
+import { isLinked, readSetting, readWidget, writeWidget } from './settings.js'
 
 const decimals = (step) => (String(step).split('.')[1] ?? '').length
 
@@ -45,7 +45,7 @@ function control(node, setting, changed) {
     row,
     refresh() {
       input.disabled = isLinked(node, setting.widget)
-      update(readWidget(node, setting.widget, setting.default))
+      update(readSetting(node, setting))
     },
   }
 }

@@ -40,7 +40,6 @@ class Panel {
     )
     this.controls = new Controls(node, choices, () => this.#ask())
     this.#build()
-    node.hideOutputImages = true // the panel shows attribution itself; older front ends show both
     const options = { serialize: false, hideOnZoom: false, getMinHeight: () => this.#least() }
     const widget = node.addDOMWidget('reenact_panel', 'reenact_panel', this.element, options)
     widget.serialize = false

@@ -11,6 +11,12 @@ export function readWidget(node, name, otherwise) {
   return widgetOf(node, name)?.value ?? otherwise
 }
 
+/** The value of a strategy's setting; hosts that show all settings at once have one value for "the strategy's own". */
+export function readSetting(node, setting) {
+  const value = readWidget(node, setting.widget, setting.default)
+  return value === setting.own ? setting.default : value
+}
+
 /** Set a widget as if the user had typed it: the next run uses the value. */
 export function writeWidget(node, name, value) {
   const widget = widgetOf(node, name)
@@ -26,7 +32,7 @@ export function readSettings(node, choices) {
   const known = choices.strategies.find((other) => other.name === strategy)
   const settings = {}
   for (const setting of known?.settings ?? []) {
-    settings[setting.name] = readWidget(node, setting.widget, setting.default)
+    settings[setting.name] = readSetting(node, setting)
   }
   return { strategy, settings, smoothing: readWidget(node, choices.smoothing.widget, choices.smoothing.default) }
 }
