@@ -9,6 +9,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .progress import Progress
+from .stage_inputs import feather_input
 from .stages import FusedEarlier, HostFused
 
 
@@ -28,15 +29,7 @@ class Decode(io.ComfyNode):
                     default=True,
                     tooltip="On: the whole picture. Off: only the square around the head, at the working size.",
                 ),
-                io.Float.Input(
-                    "feather",
-                    default=0.08,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft rim with which the painted square is laid into the picture, as a share "
-                    "of its side.",
-                ),
+                feather_input(),
             ],
             outputs=[
                 io.Image.Output("images", display_name="images", tooltip="The finished frames."),

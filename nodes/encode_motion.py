@@ -21,6 +21,7 @@ from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork, face_tracker
 from .progress import Progress
+from .stage_inputs import neutral_of, tracking_inputs
 
 CHUNK = 8  # frames
 
@@ -53,24 +54,7 @@ class EncodeMotion(io.ComfyNode):
                     step=0.001,
                     tooltip="Frames per second of `images` or `landmarks`. A video brings its own.",
                 ),
-                io.Int.Input(
-                    "face_index",
-                    default=0,
-                    min=0,
-                    max=15,
-                    tooltip="Which face to follow where there are several: 0 is the largest, 1 the next.",
-                ),
-                io.Boolean.Input(
-                    "smooth", default=True, tooltip="Remove the tracker's jitter and bridge frames without a face."
-                ),
-                io.Int.Input(
-                    "neutral_frame",
-                    default=-1,
-                    min=-1,
-                    max=1_000_000,
-                    tooltip="The frame in which the driving face is at rest; relative motion counts from it. "
-                    "-1 finds the most neutral frame.",
-                ),
+                *tracking_inputs(),
             ],
             outputs=[
                 sockets.Motion.Output("motion", display_name="motion"),
@@ -102,7 +86,7 @@ class EncodeMotion(io.ComfyNode):
                 f"Encode Motion needs one source of motion, got {' and '.join(given) or 'none'}. "
                 "Connect either `video`, `images` or `landmarks`."
             )
-        neutral = None if neutral_frame < 0 else neutral_frame
+        neutral = neutral_of(neutral_frame)
         rate = frame_rate_of(frame_rate)
         if landmarks is not None:
             motion = _from_landmarks(landmarks, rate, face_index, neutral, smooth)

@@ -22,8 +22,7 @@ class Progress:
     def advance(self, frames: int, picture: Tensor | None = None) -> None:
         """Count `frames` more as done and show `picture` [3,H,W] in [0,1] on the node.
 
-        A picture stays on the node after the run, in front of the node's own: nodes with a picture of their own give
-        none.
+        The last picture stays on the node after the run, in front of the node's own: a node that has one gives it last.
         A run that the user cancelled ends with the host's own exception.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -26,6 +26,7 @@ from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
 from .progress import Progress
+from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
 
@@ -46,50 +47,9 @@ class ReenactVideo(io.ComfyNode):
                 sockets.Model.Input("model", tooltip="The motion model."),
                 sockets.References.Input("references", tooltip="The person to be moved."),
                 io.Video.Input("video", tooltip="The driving video."),
-                io.Combo.Input(
-                    "transfer",
-                    options=[Transfer.RELATIVE.value, Transfer.ABSOLUTE.value],
-                    default=Transfer.RELATIVE.value,
-                    tooltip="relative: the change since the neutral frame, applied to the first reference, on its "
-                    "canvas; for another person's motion. absolute: the head goes where the driving head is, on the "
-                    "driving canvas; for the same person.",
-                ),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=2048,
-                    step=64,
-                    tooltip="Working pixels per side of the box around the head; smaller is faster and softer. "
-                    "0 works at the head's own resolution.",
-                ),
-                io.Int.Input(
-                    "face_index",
-                    default=0,
-                    min=0,
-                    max=15,
-                    tooltip="Which driving face to follow where there are several: 0 is the largest, 1 the next.",
-                ),
-                io.Boolean.Input(
-                    "smooth", default=True, tooltip="Remove the tracker's jitter and bridge frames without a face."
-                ),
-                io.Int.Input(
-                    "neutral_frame",
-                    default=-1,
-                    min=-1,
-                    max=1_000_000,
-                    tooltip="The frame in which the driving face is at rest; relative motion counts from it. "
-                    "-1 finds one by itself.",
-                ),
-                io.Float.Input(
-                    "feather",
-                    default=0.08,
-                    min=0.0,
-                    max=0.5,
-                    step=0.01,
-                    tooltip="Width of the soft rim with which the painted square is laid into the picture, as a share "
-                    "of its side.",
-                ),
+                *warp_inputs(),
+                *tracking_inputs(),
+                feather_input(),
                 io.Combo.Input(
                     "format",
                     options=list(FORMATS),
@@ -108,8 +68,7 @@ class ReenactVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         network = model.ready()
         strategy, smoothing = chosen_strategy(arguments, network), chosen_smoothing(arguments)
-        neutral = None if arguments["neutral_frame"] < 0 else arguments["neutral_frame"]
-        size = max(arguments["size"], 64) if arguments["size"] else None
+        neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
         with open_clip(video) as clip:
             motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)

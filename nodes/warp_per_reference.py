@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -14,6 +16,7 @@ from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
 from .progress import Progress
+from .stage_inputs import warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
 
@@ -31,23 +34,7 @@ class WarpPerReference(io.ComfyNode):
                 sockets.Model.Input("model", tooltip="The motion model."),
                 sockets.References.Input("references", tooltip="The person to be moved."),
                 sockets.Motion.Input("motion", tooltip="How the person shall move."),
-                io.Combo.Input(
-                    "transfer",
-                    options=[Transfer.RELATIVE.value, Transfer.ABSOLUTE.value],
-                    default=Transfer.RELATIVE.value,
-                    tooltip="relative: the change since the neutral frame, applied to the first reference, on its "
-                    "canvas; for another person's motion. absolute: the head goes where the driving head is, on the "
-                    "driving canvas; for the same person.",
-                ),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=2048,
-                    step=64,
-                    tooltip="Working pixels per side of the box around the head; smaller is faster and softer. "
-                    "0 works at the head's own resolution.",
-                ),
+                *warp_inputs(),
                 io.Boolean.Input(
                     "all_pictures",
                     default=False,
@@ -88,26 +75,36 @@ class WarpPerReference(io.ComfyNode):
         all_pictures: bool = False,
     ) -> io.NodeOutput:
         network = model.ready()
-        wanted = max(size, 64) if size else None
-        warped = warp_per_reference(references, motion, network, Transfer(transfer), wanted)
+        warped = warp_per_reference(references, motion, network, Transfer(transfer), working_size(size))
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
-        _fill(awake, cls.hidden.unique_id)
+        progress = Progress(len(awake.boxes), cls.hidden.unique_id)
+        _fill(awake, progress)
         middle = len(awake.boxes) // 2
         shown = awake if all_pictures else awake.only(middle)
         pictures, confidence, flow = _pictures(shown)
-        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
+        own = _of_middle(pictures, shown)
+        progress.advance(0, _side_by_side(own.movedim(-1, 1)))
+        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(own, cls=cls))
 
 
-def _fill(warped: WarpedReferences, node_id: str | None) -> None:
+def _fill(warped: WarpedReferences, progress: Progress) -> None:
     """Warp as many frames as the memo holds; the others are warped when they are asked for."""
-    progress = Progress(len(warped.boxes), node_id)
     memo = warped.memo
     assert isinstance(memo, HostMemo)
-    for start, stop, _ in warped.all_evidence():
-        progress.advance(stop - start)
+    for start, stop, evidence in warped.all_evidence():
+        looks = warped.model.preview(warped.encoded, evidence.at(slice(0, 1)))[0]
+        progress.advance(stop - start, _side_by_side(looks))
         if (start, stop) not in memo:
             break
+
+
+def _side_by_side(looks: Tensor) -> Tensor:
+    """The references' pictures [R,3,y,x] of one frame as one [3,H,W], in rows about as long as there are rows."""
+    columns = math.ceil(math.sqrt(len(looks)))
+    blank = looks.new_zeros(-len(looks) % columns, *looks.shape[1:])
+    rows = torch.cat([looks, blank]).split(columns)
+    return torch.cat([torch.cat(list(row), -1) for row in rows], -2)
 
 
 def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor, Tensor]:

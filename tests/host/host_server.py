@@ -93,6 +93,11 @@ class HostServer:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the server so far, all cores together (Linux)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def add_input(self, file: Path, name: str | None = None) -> str:
         """Copy a file into the host's input folder; the name loader nodes know it by."""
         name = name or file.name

@@ -1,4 +1,4 @@
-"""A throw-away pack of two nodes that proves the harness itself: it must see success, progress and errors."""
+"""A throw-away pack that proves the harness itself: success, progress, errors, and a node that gives no picture."""
 
 from __future__ import annotations
 
@@ -57,9 +57,22 @@ class HarnessShow(io.ComfyNode):
         return io.NodeOutput(ui=ui.PreviewImage(image, cls=cls))
 
 
+class HarnessEmpty(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HarnessEmpty", display_name="Harness Empty", category="harness", inputs=[],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls):
+        return io.NodeOutput(torch.zeros(0, 64, 64, 3))
+
+
 class HarnessExtension(ComfyExtension):
     async def get_node_list(self):
-        return [HarnessProbe, HarnessShow]
+        return [HarnessProbe, HarnessShow, HarnessEmpty]
 
 
 async def comfy_entrypoint():

@@ -42,7 +42,7 @@ def test_every_stage_reports_progress_and_a_preview(first_run):
         values = [value for where, value, total in first_run.progress if where == number and total == frames]
         assert values, number
         assert values[-1] == frames
-    assert len(first_run.previews) >= 4
+    assert len(first_run.previews) >= 1 + 3 * 4, "per chunk of two frames: warp, fuse, decode"
 
 
 def test_nodes_show_their_own_pictures(host, first_run):
@@ -55,13 +55,24 @@ def test_nodes_show_their_own_pictures(host, first_run):
 
 
 def test_another_strategy_runs_only_the_tail(host, first_run):
-    swapped = host.client.run(five_stages("nearest"), timeout=120)
-    assert swapped.status == "success", swapped.error
-    assert set(swapped.executed) <= {"6", "7", "8"}
-    assert {"6", "7"} <= set(swapped.executed)
-    assert swapped.seconds <= first_run.seconds / 3, (swapped.seconds, first_run.seconds)
-    before, after = pictures(host, first_run, "8"), pictures(host, swapped, "8")
-    assert np.abs(before[3] - after[3]).max() > 0.02
+    """Every strategy takes at most a third of the whole, measured in processor time: other work does not stretch it."""
+    host.client.free()
+    time.sleep(1)
+    before = host.cpu_seconds()
+    whole = host.client.run(five_stages("confidence"), timeout=180)
+    assert {"3", "4", "5", "6", "7"} <= set(whole.executed)
+    limit = (host.cpu_seconds() - before) / 3
+    results = {"confidence": pictures(host, whole, "8")}
+    for strategy in ("nearest", "max", "median", "multiband", "learned"):
+        before = host.cpu_seconds()
+        swapped = host.client.run(five_stages(strategy), timeout=120)
+        took = host.cpu_seconds() - before
+        assert swapped.status == "success", swapped.error
+        assert set(swapped.executed) <= {"6", "7", "8"}
+        assert {"6", "7"} <= set(swapped.executed)
+        assert took <= limit, (strategy, took, limit)
+        results[strategy] = pictures(host, swapped, "8")
+    assert np.abs(results["confidence"][3] - results["nearest"][3]).max() > 0.02
 
 
 def test_a_parameter_of_the_strategy_changes_the_result(host, first_run):
@@ -129,6 +140,39 @@ def test_driving_without_a_face(host):
     number, message = failing(host, prompt)
     assert number == "4"
     assert "No face was found in any of the 2 driving frames" in message
+
+
+@pytest.mark.parametrize(("number", "name"), [("3", "images.image0"), ("4", "images")])
+def test_empty_batches_are_refused(host, number, name):
+    """Some nodes hand out a batch of no picture."""
+    prompt = five_stages()
+    prompt["20"] = node("HarnessEmpty")
+    prompt[number]["inputs"][name] = ["20", 0]
+    where, message = failing(host, prompt)
+    assert where == number
+    assert "[0, 64, 64, 3]" in message or "no picture" in message, message
+
+
+def test_masks_of_another_size_mark_the_same_place(host):
+    """A mask smaller than the pictures leaves out the same share of each; one mask serves all of a batch."""
+    prompt = five_stages(frames=1)
+    prompt["20"] = node("SolidMask", value=1.0, width=64, height=64)
+    prompt["21"] = node("SolidMask", value=0.0, width=64, height=56)
+    prompt["22"] = node("MaskComposite", destination=["20", 0], source=["21", 0], x=0, y=0, operation="multiply")
+    prompt["3"]["inputs"]["left_out"] = ["22", 0]
+    run = host.client.run(prompt, timeout=120)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "8")) == 1
+
+
+def test_a_list_of_driving_pictures_is_one_motion_each(host):
+    """The host runs a node once per item of a list; every item then has to hold a face of its own."""
+    prompt = five_stages(frames=2)
+    prompt["20"] = node("RebatchImages", images=["11", 0], batch_size=1)
+    prompt["4"]["inputs"]["images"] = ["20", 0]
+    run = host.client.run(prompt, timeout=180)
+    assert run.status == "success", run.error
+    assert len(pictures(host, run, "8")) == 2
 
 
 def test_missing_sources_are_named(host):

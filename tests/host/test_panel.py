@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import statistics
 import threading
 import time
 import urllib.error
 import urllib.request
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,12 +185,6 @@ def test_another_strategy_keeps_the_run_and_another_graph_ends_it(host, panel):
     assert (status, sentence) == (410, "The warps of this run are not in memory any more. Run the graph again.")
 
 
-def cpu_seconds(host: Any) -> float:
-    """Processor time of the server so far, all cores together (Linux)."""
-    fields = Path(f"/proc/{host.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_latency_at_512_pixels(host):
     """Request to picture with four references; `-s` prints the figures.
 
@@ -207,14 +199,14 @@ def test_latency_at_512_pixels(host):
     assert done.status == "success", done.error
     panel = done.outputs["6"]["reenact_panel"][0]
     for strategy in host.client.json("/api/reenact/panel/choices")["strategies"]:
-        times, cpu = [], cpu_seconds(host)
+        times, cpu = [], host.cpu_seconds()
         for frame in (9, 8, 9, 8, 9):
             started = time.monotonic()
             status, picture, _ = ask(host, wish(panel, frame=frame, strategy=strategy["name"], side=512))
             times.append(time.monotonic() - started)
             assert status == 200, picture
             assert picture.shape == (512, 512, 3)
-        cpu = (cpu_seconds(host) - cpu) / len(times)
+        cpu = (host.cpu_seconds() - cpu) / len(times)
         print(
             f"\n{strategy['name']}: {1000 * statistics.median(times):.0f} ms, of processor {1000 * cpu:.0f} ms", end=""
         )

@@ -140,6 +140,60 @@ def test_labels_fill_up(pack):
     ]
 
 
+def host_face(points: torch.Tensor, blendshapes: torch.Tensor, names: tuple[str, ...]) -> dict:
+    """A face as the host's MediaPipe Face Landmarker describes it, from landmarks [478,3] in pixels.
+
+    Its `landmarks_3d` are those of an upright crop of 192 pixels; `presence` is a logit; "_neutral" leads the
+    blendshapes.
+    """
+    flat = points[:, :2]
+    low, high = flat.amin(0), flat.amax(0)
+    eyes = points[263, :2] - points[33, :2]
+    roll = torch.atan2(eyes[1], eyes[0])
+    cos, sin = roll.cos(), roll.sin()
+    upright = torch.stack([torch.stack([cos, sin]), torch.stack([-sin, cos])])
+    scale = 192 / (1.5 * (high - low).max())
+    crop = (flat - (low + high) / 2) @ upright.T * scale + 96
+    return {
+        "bbox_xyxy": torch.cat([low, high]).numpy(),
+        "blendshapes": {"_neutral": 0.0, **dict(zip(names, blendshapes.tolist()))},
+        "landmarks_xy": flat.numpy(),
+        "landmarks_3d": torch.cat([crop, points[:, 2:] * scale], 1).numpy(),
+        "presence": 9.5,
+        "score": 0.93,
+        "transformation_matrix": torch.eye(4).numpy(),
+    }
+
+
+def test_landmarks_of_the_host_are_what_the_own_tracker_sees(pack):
+    """FACE_LANDMARKS of real frames through the node: the motion is that of the same frames, smaller faces ignored."""
+    tracking = pack("reenact_core.tracking")
+    frames, _ = pack("nodes.sample").Sample.execute("same person").args
+    pictures = pack("nodes.convert").to_core(frames)
+    with torch.inference_mode():
+        tracked = pack("nodes.networks").face_tracker().ready().track_images(list(pictures))
+    names = tracking.BLENDSHAPE_NAMES
+    found = [host_face(points, shapes, names) for points, shapes in zip(tracked.landmarks, tracked.blendshapes)]
+    small = host_face(tracked.landmarks[0] * 0.2, tracked.blendshapes[0] * 0, names)
+    landmarks = {
+        "frames": [[small, face] for face in found],
+        "image_size": tuple(pictures.shape[-2:]),
+        "connection_sets": {"lips": frozenset([(61, 146)])},
+    }
+    model = pack("nodes.load_model").LoadModel.execute("face_mesh").args[0]
+    node = pack("nodes.encode_motion").EncodeMotion
+    node.hidden = None
+    motion, _, rate = node.execute(model, frame_rate=24.0, smooth=False, landmarks=landmarks).args
+    assert rate == 24
+    assert motion.canvas == tuple(pictures.shape[-2:])
+    assert torch.allclose(motion.faces.landmarks[..., :2], tracked.landmarks[..., :2], atol=1e-2)
+    depth = motion.faces.landmarks[..., 2] - tracked.landmarks[..., 2]
+    assert (depth - depth.mean(1, keepdim=True)).abs().max() < 1
+    assert torch.allclose(motion.faces.blendshapes, tracked.blendshapes, atol=1e-4)
+    turn = pack("reenact_core.pose").euler_degrees
+    assert torch.allclose(turn(motion.faces.rotation), turn(tracked.rotation), atol=6)
+
+
 def test_landmarks_of_the_host_become_motion(pack):
     """The host's FACE_LANDMARKS: the largest face first, frames without one bridged."""
     module = pack("nodes.encode_motion")
