@@ -18,26 +18,34 @@ CLOSE_UP = """(zoom) => {
     view.offset = [700 / zoom - node.pos[0] - node.size[0] / 2, 420 / zoom - node.pos[1] - node.size[1] / 2]
     window.app.canvas.setDirty(true, true)
 }"""
+NAMES = """() => window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences').widgets.map((w) => w.name)"""
 WIDGET = """(name) => window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences')
     .widgets.find((w) => w.name === name)?.value"""
 
 
-def make_dynamic(route) -> None:
+def make_dynamic(route, choices: dict) -> None:
     """The host's description of its nodes with the strategy as a DynamicCombo, as newer hosts have it."""
     answer = route.fetch()
     info = answer.json()
-    required = info["ReenactFuseReferences"]["input"]
-    flat = required["optional"]
-    choices = required["required"]["strategy"][1]["options"]
-    settings = {name: spec for name, spec in flat.items() if name.startswith("strategy.")}
-    for name in settings:
-        del flat[name]
+    inputs = info["ReenactFuseReferences"]["input"]
+    inputs["optional"] = {name: spec for name, spec in inputs["optional"].items() if not name.startswith("strategy.")}
     options = []
-    for choice in choices:
-        own = {n.removeprefix("strategy."): s for n, s in settings.items() if choice in s[1]["tooltip"].split(":")[0]}
-        options.append({"key": choice, "inputs": {"optional": own}})
-    required["required"]["strategy"] = ["COMFY_DYNAMICCOMBO_V3", {"options": options}]
+    for strategy in choices["strategies"]:
+        settings = {}
+        for setting in strategy["settings"]:
+            about = {key: setting[key] for key in ("default", "min", "max", "step", "tooltip") if key in setting}
+            settings[setting["name"]] = [setting["kind"].upper(), about]
+        options.append({"key": strategy["name"], "inputs": {"optional": settings}})
+    inputs["required"]["strategy"] = ["COMFY_DYNAMICCOMBO_V3", {"options": options}]
     route.fulfill(response=answer, json=info)
+
+
+def reload(editor) -> None:
+    """Load the page anew."""
+    editor.page.reload(wait_until="domcontentloaded", timeout=120_000)
+    editor.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
+    editor.page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
+    editor.errors = [error for error in editor.errors if "/extensions/" in error]
 
 
 def run_five_stages(editor) -> None:
@@ -58,7 +66,7 @@ def changed(editor, before: str) -> str:
     editor.page.wait_for_function(
         "(before) => { const now = document.querySelector('.reenact-stage img')?.src; return now && now !== before }",
         arg=before,
-        timeout=30_000,
+        timeout=60_000,
     )
     return picture(editor)
 
@@ -69,7 +77,7 @@ def test_panel_drags_swaps_and_writes_back(editor, request):
     editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
     assert page.locator(".reenact-panel").count() == 0, "nothing before the first run"
     run_five_stages(editor)
-    page.wait_for_selector(PANEL, timeout=30_000)
+    page.wait_for_selector(PANEL, timeout=60_000)
     shown = changed(editor, "")
     page.evaluate(CLOSE_UP, 0.9)
     page.wait_for_timeout(600)
@@ -124,15 +132,41 @@ def test_panel_drags_swaps_and_writes_back(editor, request):
     assert editor.errors == [], "\n".join(editor.errors)
 
 
+def test_panel_writes_the_widgets_of_a_dynamic_choice(editor, request):
+    """Only the chosen strategy has widgets, which come and go with the choice."""
+    page = editor.page
+    choices = editor.host.client.json("/api/reenact/panel/choices")
+    page.route("**/object_info", lambda route: make_dynamic(route, choices))
+    reload(editor)
+    run_five_stages(editor)
+    page.wait_for_selector(PANEL, timeout=60_000)
+    shown = changed(editor, "")
+    names = page.evaluate(NAMES)
+    assert not [name for name in names if name.startswith("strategy.")], names
+    page.select_option(f"{PANEL} >> select[aria-label=strategy]", "regional")
+    shown = changed(editor, shown)
+    page.fill(f"{PANEL} >> input[aria-label=eyes]", "2")
+    shown = changed(editor, shown)
+    page.evaluate(CLOSE_UP, 0.8)
+    page.wait_for_timeout(600)
+    editor.screenshot(f"panel_dynamic_{request.node.callspec.id}")
+    inputs = next(n["inputs"] for n in editor.prompt().values() if n["class_type"] == "ReenactFuseReferences")
+    assert (inputs["strategy"], inputs["strategy.eyes"]) == ("regional", 2)
+    page.select_option(f"{PANEL} >> select[aria-label=strategy]", "confidence")
+    changed(editor, shown)
+    names = page.evaluate(NAMES)
+    assert "strategy.temperature" in names
+    assert "strategy.eyes" not in names
+    assert editor.errors == [], "\n".join(editor.errors)
+
+
 def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request):
     tag = request.node.callspec.id
     page = editor.page
     editor.host.client.request("/api/settings", {"Comfy.ColorPalette": "light"})
-    page.reload(wait_until="domcontentloaded", timeout=120_000)
-    page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
-    page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
+    reload(editor)
     run_five_stages(editor)
-    page.wait_for_selector(PANEL, timeout=30_000)
+    page.wait_for_selector(PANEL, timeout=60_000)
     shown = changed(editor, "")
     page.evaluate(
         """() => {
