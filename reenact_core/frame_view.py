@@ -17,6 +17,7 @@ from torch import Tensor
 from .errors import ReenactError
 from .fusing import Smoothing, combine, settled_weights
 from .fusion.base import FusionStrategy, match_size, weighted_sum
+from .fusion_pictures import STRONGEST_DISAGREEMENT, STRONGEST_SEAM, disagreement, heat, seam_energy
 from .previews import attribution
 from .types import Evidence
 
@@ -33,6 +34,7 @@ class FrameView(NamedTuple):
     references: Tensor  # [R,3,side,side] in [0,1], each as it was warped
     weights: Tensor  # [R,1,y,x] share of each reference, >= 0, sum 1
     confidences: Tensor  # [R,1,h,w] 0..1, each reference's own
+    claims: Tensor  # [R,1,h,w] >= 0, the same times the user's prior
     confidence: Tensor  # [1,h,w] 0..1, of what was fused
 
     @property
@@ -64,7 +66,7 @@ def view_frame(
         ReenactError: the strategy's parameters do not fit these references.
     """
     previous: Tensor | None = None
-    before = first = max(start, frame - LEAD) if smoothing.memory else frame
+    before = first = max(start, frame - LEAD) if not smoothing.idle else frame
     for number in range(first, frame):
         if previous is not None and previous.numel() > LARGE and number < frame - LEAD_OF_LARGE:
             continue
@@ -87,6 +89,7 @@ def view_frame(
         references=_sized(looks[0], side).clamp(0, 1),
         weights=share[0],
         confidences=evidence.confidence[0],
+        claims=(evidence.confidence * evidence.prior)[0],
         confidence=confidence[0],
     )
 
@@ -115,9 +118,28 @@ def _confidence(view: FrameView, picture: Tensor, reference: int | None) -> Tens
     return picture * (1 - SHADE * (1 - _sized(sure[None], picture.shape[-1])[0]))
 
 
+def _disagreement(view: FrameView, picture: Tensor, reference: int | None) -> Tensor:
+    """Light where references that claim to show a pixel differ."""
+    side = picture.shape[-1]
+    return _lit(picture, disagreement(view.references[None], _sized(view.claims, side)[None]) / STRONGEST_DISAGREEMENT)
+
+
+def _seams(view: FrameView, picture: Tensor, reference: int | None) -> Tensor:
+    """Light where the change of shares makes an edge."""
+    side = picture.shape[-1]
+    return _lit(picture, seam_energy(view.references[None], _sized(view.weights, side)[None]) / STRONGEST_SEAM)
+
+
+def _lit(picture: Tensor, values: Tensor) -> Tensor:
+    """A dark grey picture [3,s,s] with values [1,1,s,s] as heat on it."""
+    return (1 - COLOUR) * picture.mean(0, keepdim=True) + heat(values)[0]
+
+
 OVERLAYS = {
     "attribution": Overlay("Each pixel in the colour of the reference it came from.", _attribution),
     "confidence": Overlay("Dark where the references do not show the frame well.", _confidence),
+    "disagreement": Overlay("Light where references that claim to show a pixel differ.", _disagreement),
+    "seams": Overlay("Light where the change of shares makes an edge that no reference has.", _seams),
 }
 
 

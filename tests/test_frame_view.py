@@ -116,6 +116,21 @@ def test_one_reference_and_its_overlays(evidence):
         assert picture.max() <= 1
 
 
+def test_disagreement_and_seams_light_up_where_they_are(evidence):
+    """References that agree leave the picture as it is, darkened; one that differs shows where it does."""
+    same = evidence._replace(features=evidence.features[:, :1].expand(-1, 3, -1, -1, -1))
+    seen, _ = view(same, 0, memory=0.0)
+    grey = 0.4 * seen.fused.mean(0, keepdim=True).expand(3, -1, -1)
+    for name in ("disagreement", "seams"):
+        assert torch.allclose(draw_view(seen, None, name), grey, atol=1e-3), name
+    features = same.features.clone()
+    features[:, 1, :, :, : SIZE // 2] += 0.5
+    seen, _ = view(evidence._replace(features=features), 0, memory=0.0)
+    lit = draw_view(seen, None, "disagreement") - 0.4 * seen.fused.mean(0, keepdim=True)
+    assert lit[..., : SIZE // 2].mean() > 0.2
+    assert lit[..., SIZE // 2 :].abs().max() < 1e-3
+
+
 def test_what_is_not_there_is_refused(evidence):
     seen, _ = view(evidence, 0)
     with pytest.raises(ReenactError, match="no reference 9, there are 3"):

@@ -138,7 +138,7 @@ def test_networks_may_be_offloaded(host, panel):
         ({"settings": {"temperature": 99}}, 400, "must lie between"),
         ({"settings": {"sharpness": 1}}, 400, "confidence has no setting 'sharpness'"),
         ({"settings": [1]}, 400, "`settings`"),
-        ({"smoothing": 2}, 400, "between 0 and 0.95"),
+        ({"smoothing": 2}, 400, "must lie between 0"),
         ({"reference": 9}, 400, "no reference 10, there are 4"),
         ({"overlay": "heat"}, 400, "no overlay 'heat'"),
     ],
