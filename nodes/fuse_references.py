@@ -68,7 +68,7 @@ class FuseReferences(io.ComfyNode):
         for chunk in fused.chunks():
             parts.append(light(chunk))
             colours = attribution(parts[-1].weights, source.size)
-            progress.advance(chunk.stop - chunk.start, colours[0])
+            progress.advance(chunk.stop - chunk.start)
             if every:
                 pictures.append(_on_canvas(colours, parts[-1], source))
             elif chunk.start <= middle < chunk.stop:
@@ -78,7 +78,6 @@ class FuseReferences(io.ComfyNode):
         shares = convert.to_host(torch.cat([colours for colours, _ in pictures]))
         confidence = convert.mask_to_host(torch.cat([mask for _, mask in pictures]))
         shown = shares[len(shares) // 2][None]
-        progress.advance(0, shown[0].movedim(-1, 0))
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
         seen = ui.PreviewImage(shown, cls=cls).as_dict() | about
         return io.NodeOutput(HostFused(warped, tuple(parts)), shares, confidence, ui=seen)

@@ -22,7 +22,8 @@ class Progress:
     def advance(self, frames: int, picture: Tensor | None = None) -> None:
         """Count `frames` more as done and show `picture` [3,H,W] in [0,1] on the node.
 
-        The last picture stays on the node after the run, in front of the node's own: a node that has one gives it last.
+        The last picture stays on the node after the run, before or above the node's own: nodes with pictures of their
+        own give none.
         A run that the user cancelled ends with the host's own exception.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
@@ -78,33 +76,22 @@ class WarpPerReference(io.ComfyNode):
         warped = warp_per_reference(references, motion, network, Transfer(transfer), working_size(size))
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
-        progress = Progress(len(awake.boxes), cls.hidden.unique_id)
-        _fill(awake, progress)
+        _fill(awake, cls.hidden.unique_id)
         middle = len(awake.boxes) // 2
         shown = awake if all_pictures else awake.only(middle)
         pictures, confidence, flow = _pictures(shown)
-        own = _of_middle(pictures, shown)
-        progress.advance(0, _side_by_side(own.movedim(-1, 1)))
-        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(own, cls=cls))
+        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
 
 
-def _fill(warped: WarpedReferences, progress: Progress) -> None:
+def _fill(warped: WarpedReferences, node_id: str | None) -> None:
     """Warp as many frames as the memo holds; the others are warped when they are asked for."""
+    progress = Progress(len(warped.boxes), node_id)
     memo = warped.memo
     assert isinstance(memo, HostMemo)
-    for start, stop, evidence in warped.all_evidence():
-        looks = warped.model.preview(warped.encoded, evidence.at(slice(0, 1)))[0]
-        progress.advance(stop - start, _side_by_side(looks))
+    for start, stop, _ in warped.all_evidence():
+        progress.advance(stop - start)
         if (start, stop) not in memo:
             break
-
-
-def _side_by_side(looks: Tensor) -> Tensor:
-    """The references' pictures [R,3,y,x] of one frame as one [3,H,W], in rows about as long as there are rows."""
-    columns = math.ceil(math.sqrt(len(looks)))
-    blank = looks.new_zeros(-len(looks) % columns, *looks.shape[1:])
-    rows = torch.cat([looks, blank]).split(columns)
-    return torch.cat([torch.cat(list(row), -1) for row in rows], -2)
 
 
 def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor, Tensor]:
