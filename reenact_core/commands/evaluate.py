@@ -7,13 +7,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..evaluation.avatar_pairs import avatar_pairs
+from ..evaluation.exact import prepare_performance
 from ..evaluation.networks import load_metric_networks
-from ..evaluation.protocol import evaluate
-from ..evaluation.report import markdown_table, write_html
+from ..evaluation.protocol import evaluate, evaluate_prepared
+from ..evaluation.report import AVATARS, REBUILT, markdown_table, write_html
 from ..evaluation.result import write_json
 from ..evaluation.settings import Settings
 from ..evaluation.subject import find_clips, pipeline_stages
 from ..fusion import strategy_class, strategy_names
+from ..retargeting import Transfer
 from ..tracking import FaceTracker
 from .options import add_model, add_smoothing, check_file_target, chosen_model, chosen_smoothing
 
@@ -21,7 +24,13 @@ from .options import add_model, add_smoothing, check_file_target, chosen_model, 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declare `reenact evaluate`."""
     parser = subparsers.add_parser("evaluate", help="measure reconstruction quality on clips")
-    parser.add_argument("--clips", nargs="+", required=True, type=Path, help="videos, or folders of videos")
+    subjects = parser.add_mutually_exclusive_group(required=True)
+    subjects.add_argument("--clips", nargs="+", type=Path, help="videos, or folders of videos")
+    subjects.add_argument(
+        "--avatars", type=Path, help="folder with the data of the avatars: measure transfer between rendered people "
+        "instead, whose truth is known",
+    )  # fmt: skip
+    parser.add_argument("--pairs", type=int, default=4, help="of avatars")
     parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
     parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
     parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
@@ -50,18 +59,22 @@ def execute(options: argparse.Namespace) -> None:
     stages = pipeline_stages(
         FaceTracker.load(model.device), model, {name: strategy_class(name)() for name in names},
         chosen_smoothing(options), options.size,
+        transfer=Transfer.RELATIVE if options.avatars else Transfer.ABSOLUTE,
     )  # fmt: skip
+    networks, about = load_metric_networks(options.metrics_folder), {"model": model.name}
     with tqdm(unit="step") as bar:
 
         def progress(done: int, total: int, text: str) -> None:
             bar.total, bar.n = total, done
             bar.set_description(text)
 
-        result = evaluate(
-            find_clips(options.clips, options.limit), stages, settings, load_metric_networks(options.metrics_folder),
-            {"model": model.name}, progress,
-        )  # fmt: skip
+        if options.avatars:
+            pairs = list(avatar_pairs(options.avatars, options.pairs, max(options.references)))
+            result = evaluate_prepared(pairs, prepare_performance, stages, settings, networks, about, progress)
+        else:
+            clips = find_clips(options.clips, options.limit)
+            result = evaluate(clips, stages, settings, networks, about, progress)
     write_json(result, options.json)
     if options.html is not None:
-        write_html(result, options.html)
+        write_html(result, options.html, AVATARS if options.avatars else REBUILT)
     print(markdown_table(result))

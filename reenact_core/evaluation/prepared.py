@@ -77,7 +77,7 @@ def prepare_clip(
         motion=motion,
         references=tuple(images[i] for i in picked),
         distance=pose_distance(driving, faces.at(picked)),
-        truth=_truth(clip, selection, driving, stages, networks, settings.full_side),
+        truth=read_truth(clip, selection, driving, stages, networks, settings.full_side),
     )
 
 
@@ -87,9 +87,10 @@ def read_frames(clip: Clip, indices: Sequence[int]) -> dict[int, Tensor]:
     return dict(zip(wanted, clip.frames(wanted), strict=True))
 
 
-def _truth(
+def read_truth(
     clip: Clip, selection: Selection, faces: Faces, stages: Stages, networks: MetricNetworks, full_side: int | None
 ) -> Truth:
+    """The chosen frames of a clip, in which these faces (axis N) were tracked, and what follows from them."""
     frames = clip.frames(selection.indices)
     images = torch.stack([image.mul(255).round().to(torch.uint8) for image in frames])
     return prepare_truth(

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,8 +37,32 @@ from .stages import Clip, Stages
 log = logging.getLogger(__name__)
 
 
+class Named(Protocol):
+    """A clip, or whatever else `prepare` makes ready."""
+
+    @property
+    def name(self) -> str: ...
+
+
+NamedT = TypeVar("NamedT", bound=Named)
+Prepare = Callable[[NamedT, Stages, Settings, MetricNetworks, int, Callable[[str], None]], PreparedClip]
+
+
 def evaluate(
     clips: Sequence[Clip],
+    stages: Stages,
+    settings: Settings,
+    networks: MetricNetworks | None = None,
+    about: dict[str, str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> EvaluationResult:
+    """Rebuild the second half of every clip from references of its first half; see `evaluate_prepared`."""
+    return evaluate_prepared(clips, prepare_clip, stages, settings, networks, about, progress)
+
+
+def evaluate_prepared(
+    clips: Sequence[NamedT],
+    prepare: Prepare[NamedT],
     stages: Stages,
     settings: Settings,
     networks: MetricNetworks | None = None,
@@ -51,6 +75,7 @@ def evaluate(
     where all strategies agree, reconstructed once with the first strategy.
 
     Args:
+        prepare: makes a clip ready, with its references, driving motion and truth.
         about: names for the report: model, weights, tracker.
         progress: called with (done, total, text); total counts the reconstructions of all clips.
     Raises:
@@ -68,7 +93,7 @@ def evaluate(
                 progress(number * len(methods) + done, len(clips) * len(methods), f"{name}: {text}")
 
         try:
-            prepared = prepare_clip(clip, stages, settings, networks, most, partial(step, 0))
+            prepared = prepare(clip, stages, settings, networks, most, partial(step, 0))
             outcomes.append(measure_methods(prepared, methods, stages, settings, networks, step))
             notes += outcomes[-1].notes
         except ReenactError as error:

@@ -26,6 +26,14 @@ _REGION_TITLES = {
     "head": "Head (square crop, 256 px)",
     "face": "Face (hull of the landmarks in that crop)",
 }
+REBUILT = (
+    "References come from the first half of every clip; frames of the second half are reconstructed and compared with "
+    "the truth."
+)
+AVATARS = (
+    "One rendered person moves another, whose references come from another performance; the truth is the person "
+    "performing the driver's motion."
+)
 _CHARTED = ("psnr", "lpips", "identity_sface", "akd")
 
 
@@ -34,18 +42,21 @@ def markdown_table(result: EvaluationResult, region: str = "head", intervals: bo
     return tables.markdown_table(result.columns, result.select(region), intervals)
 
 
-def write_html(result: EvaluationResult, path: Path) -> None:
-    """Write the page beside its final name, then rename. Raises ReenactError when it cannot be written."""
-    write_beside(path, to_html(result).encode())
+def write_html(result: EvaluationResult, path: Path, protocol: str = REBUILT) -> None:
+    """Write the page of `to_html` beside its final name, then rename. Raises ReenactError when it cannot be written."""
+    write_beside(path, to_html(result, protocol).encode())
 
 
-def to_html(result: EvaluationResult) -> str:
-    """One page without outside assets: notes, table and curves per region, pictures where they were kept."""
+def to_html(result: EvaluationResult, protocol: str = REBUILT) -> str:
+    """One page without outside assets: notes, table and curves per region, pictures where they were kept.
+
+    `protocol`: a sentence on what was done.
+    """
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width"><title>Reenactment evaluation</title>',
         f"<style>{tables.STYLE}</style><h1>Reenactment evaluation</h1>",
-        _overview(result),
+        _overview(result, protocol),
     ]
     for region in REGIONS:
         lines = result.select(region)
@@ -62,14 +73,13 @@ def to_html(result: EvaluationResult) -> str:
     return "\n".join(parts)
 
 
-def _overview(result: EvaluationResult) -> str:
+def _overview(result: EvaluationResult, protocol: str) -> str:
     facts = [f"{html.escape(key)}: {html.escape(value)}" for key, value in result.about.items()]
     count = len(result.clips)
     frames = sum(len(clip.sampled) for clip in result.clips)
     facts.append(f"{count} clip{'s' * (count != 1)}, {frames} measured frames")
     intro = (
-        "References come from the first half of every clip; frames of the second half are reconstructed and "
-        "compared with the truth. Means over clips; small: 95 % bootstrap interval over clips. Bold: best. "
+        f"{protocol} Means over clips; small: 95 % bootstrap interval over clips. Bold: best. "
         "Hold the pointer over a number for its difference to one reference. "
         f"Shaded: baselines. <b>{NEAREST_COPY}</b> shows the nearest reference as it is, "
         f"<b>{ONE_REFERENCE}</b> is R = 1, where all strategies agree."
