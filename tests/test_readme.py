@@ -47,7 +47,7 @@ def test_command_line_parses(line: str, monkeypatch: pytest.MonkeyPatch):
     (options,) = seen
     if getattr(options, "strategy", None) is not None:
         assert options.strategy in strategy_names()
-    assert set(getattr(options, "strategies", None) or []) <= set(strategy_names())
+    assert set(getattr(options, "strategies", None) or []) <= {*strategy_names(), "all"}
     models = getattr(options, "models", None) or [getattr(options, "model", None)]
     assert options.command in ("train", "convert") or set(models) <= set(model_names())
 
