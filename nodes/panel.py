@@ -26,7 +26,7 @@ from ..reenact_core.previews import PALETTE
 from ..reenact_core.types import Evidence
 from . import convert
 from .stages import HostMemo, HostWarped
-from .strategies import STRATEGY, named_strategy, strategy_choices, strategy_settings
+from .strategies import STRATEGY, chosen_smoothing, named_strategy, strategy_choices, strategy_settings
 
 MOST_RUNS = 32  # runs that panels may ask about; the one not asked about for longest goes first
 LEAST_SIDE, MOST_SIDE = 64, 768  # pixels of the picture
@@ -151,9 +151,9 @@ def read_wish(body: Any) -> Wish:
     """
     if not isinstance(body, Mapping):
         raise ReenactError("The request must be a JSON object.")
-    settings = body.get("settings", {})
-    if not isinstance(settings, Mapping):
-        raise ReenactError("`settings` must be an object of names and values.")
+    settings, beside = body.get("settings", {}), body.get("beside", {})
+    if not isinstance(settings, Mapping) or not isinstance(beside, Mapping):
+        raise ReenactError("`settings` and `beside` must be objects of names and values.")
     reference, overlay = body.get("reference"), body.get("overlay")
     return Wish(
         node=_text(body, "node"),
@@ -161,7 +161,7 @@ def read_wish(body: Any) -> Wish:
         frame=_whole(body, "frame", 0, 1 << 31),
         strategy=_text(body, "strategy"),
         settings=settings,
-        smoothing=Smoothing(_number(body.get("smoothing", Smoothing().memory), "smoothing")),
+        smoothing=chosen_smoothing({str(name): _number(value, str(name)) for name, value in beside.items()}),
         reference=None if reference is None else _whole(body, "reference", 0, 1 << 15),
         overlay=None if overlay is None else _text(body, "overlay"),
         side=_whole(body, "side", LEAST_SIDE, MOST_SIDE),

@@ -25,13 +25,16 @@ class _Auto:
 
 
 def strategy_choices() -> dict[str, Any]:
-    """Strategies and smoothing for the browser, with ranges and the names of their widgets."""
-    widget = _smoothing_input()
-    smoothing = {"widget": widget.id, "min": widget.min, "max": widget.max, "step": widget.step}
+    """Strategies, and the numbers beside them, for the browser: ranges and names of their widgets."""
     return {
         "widget": STRATEGY,
         "strategies": described(STRATEGY, _options()),
-        "smoothing": smoothing | {"default": widget.default, "tooltip": widget.tooltip},
+        "beside": [
+            {"name": widget.id, "widget": widget.id, "kind": "float", "min": widget.min, "max": widget.max}
+            | {"step": widget.step, "default": widget.default, "tooltip": widget.tooltip}
+            for widget in strategy_inputs()
+            if isinstance(widget, io.Float.Input) and not widget.id.startswith(STRATEGY)
+        ],
     }
 
 

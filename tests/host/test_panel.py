@@ -40,7 +40,7 @@ def ask(host: Any, body: Any) -> tuple[int, Any, dict]:
 def wish(panel: dict, **changes: Any) -> dict:
     """A request for frame 3 as the page would make it."""
     usual = {"node": panel["node"], "token": panel["token"], "frame": 3, "strategy": "confidence", "settings": {}}
-    return usual | {"smoothing": 0.6, "reference": None, "overlay": None, "side": 256} | changes
+    return usual | {"beside": {"smoothing": 0.6}, "reference": None, "overlay": None, "side": 256} | changes
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_every_strategy_and_overlay_is_offered_and_drawn(host, panel):
 
 
 def test_settings_of_a_strategy_count(host, panel):
-    few = ask(host, wish(panel, settings={"temperature": 0.02}, smoothing=0))[2]["shares"]
-    many = ask(host, wish(panel, settings={"temperature": 4.0}, smoothing=0))[2]["shares"]
+    few = ask(host, wish(panel, settings={"temperature": 0.02}, beside={"smoothing": 0}))[2]["shares"]
+    many = ask(host, wish(panel, settings={"temperature": 4.0}, beside={"smoothing": 0}))[2]["shares"]
     assert max(many) < 0.4 < max(few)
 
 
@@ -138,7 +138,9 @@ def test_networks_may_be_offloaded(host, panel):
         ({"settings": {"temperature": 99}}, 400, "must lie between"),
         ({"settings": {"sharpness": 1}}, 400, "confidence has no setting 'sharpness'"),
         ({"settings": [1]}, 400, "`settings`"),
-        ({"smoothing": 2}, 400, "must lie between 0"),
+        ({"beside": {"smoothing": 2}}, 400, "must lie between 0"),
+        ({"beside": {"smoothing": "calm"}}, 400, "`smoothing` is 'calm'"),
+        ({"beside": 1}, 400, "`beside`"),
         ({"reference": 9}, 400, "no reference 10, there are 4"),
         ({"overlay": "heat"}, 400, "no overlay 'heat'"),
     ],

@@ -50,7 +50,7 @@ function control(node, setting, changed) {
   }
 }
 
-/** The strategy, its parameters and smoothing, as the server describes them. */
+/** The strategy, its parameters and smoothing over time, as the server describes them. */
 export class Controls {
   #strategy = null
   #settings = []
@@ -63,9 +63,10 @@ export class Controls {
     this.picker = control(node, { name: 'strategy', widget: choices.widget, kind: 'choice', choices: names }, () =>
       this.#chosen(),
     )
-    this.smoothing = control(node, { name: 'smoothing', kind: 'float', ...choices.smoothing }, changed)
+    this.beside = choices.beside.map((setting) => control(node, setting, changed))
     this.own = element('div', { className: 'reenact-own' })
-    this.element = element('div', { className: 'reenact-settings' }, this.picker.row, this.own, this.smoothing.row)
+    const rows = [this.picker.row, this.own, ...this.beside.map((setting) => setting.row)]
+    this.element = element('div', { className: 'reenact-settings' }, ...rows)
     this.refresh()
   }
 
@@ -84,6 +85,6 @@ export class Controls {
       this.own.replaceChildren(...this.#settings.map((setting) => setting.row))
       this.picker.row.title = known?.summary ?? ''
     }
-    for (const part of [this.picker, this.smoothing, ...this.#settings]) part.refresh()
+    for (const part of [this.picker, ...this.beside, ...this.#settings]) part.refresh()
   }
 }

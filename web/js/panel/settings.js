@@ -26,7 +26,7 @@ export function writeWidget(node, name, value) {
   node.setDirtyCanvas?.(true, true)
 }
 
-/** The node's widgets as a request wants them: `{ strategy, settings, smoothing }`. */
+/** The node's widgets as a request wants them: `{ strategy, settings, beside }`. */
 export function readSettings(node, choices) {
   const strategy = readWidget(node, choices.widget, choices.strategies[0].name)
   const known = choices.strategies.find((other) => other.name === strategy)
@@ -34,5 +34,6 @@ export function readSettings(node, choices) {
   for (const setting of known?.settings ?? []) {
     settings[setting.name] = readSetting(node, setting)
   }
-  return { strategy, settings, smoothing: readWidget(node, choices.smoothing.widget, choices.smoothing.default) }
+  const beside = Object.fromEntries(choices.beside.map((setting) => [setting.name, readSetting(node, setting)]))
+  return { strategy, settings, beside }
 }
