@@ -127,6 +127,10 @@ class MakeMotion(io.ComfyNode):
         return file == NO_FILE or files.problem_with(file) or True
 
     @classmethod
+    def fingerprint_inputs(cls, file: str = NO_FILE, **others: Any) -> str:
+        return NO_FILE if file == NO_FILE else files.fingerprint(file)
+
+    @classmethod
     def execute(
         cls,
         references: References | None = None,

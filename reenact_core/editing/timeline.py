@@ -146,10 +146,19 @@ def loop(motion: DrivingMotion, times: int = 1, crossfade: int = 0) -> DrivingMo
         raise ReenactError(f"The motion shall run {times} times; choose 1 to {MOST_FRAMES // count}.")
     if times > 1 and not 0 <= crossfade <= count // 2:
         raise ReenactError(f"The crossfade is {crossfade} frames, but must lie between 0 and {count // 2}.")
-    result = motion
-    for _ in range(times - 1):
-        result = concatenate(result, motion, crossfade)
-    return result
+    if times == 1:
+        return motion
+    pair = concatenate(motion, motion, crossfade)
+    period = count - crossfade  # from the end of one crossfade to the end of the next
+    further = torch.arange(period, 2 * period).repeat(times - 1)
+    frames = torch.cat([torch.arange(period), further, torch.arange(2 * period, 2 * period + crossfade)])
+    shots = None
+    if pair.shots is not None:
+        cuts = torch.cat([torch.zeros(1, dtype=torch.long), (pair.shots.diff() != 0).long()])
+        shots = cuts[frames].cumsum(0)
+    return pair._replace(
+        faces=pair.faces.at(frames), code=None if pair.code is None else pair.code[frames], shots=shots
+    )
 
 
 def blend(first: DrivingMotion, second: DrivingMotion, share: float = 0.5) -> DrivingMotion:

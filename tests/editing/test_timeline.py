@@ -174,6 +174,10 @@ def test_loop_repeats():
     faded = loop(motion, 3, 4)
     assert frame_count(faded) == 3 * 8 + 4
     assert same(trim(faded, 8, 16), trim(faded, 16, 24)) or same(trim(faded, 8, 16), trim(faded, 16, 24), 1e-3)
+    assert same(faded, concatenate(concatenate(motion, motion, 4), motion, 4), 1e-3)
+    cut = motion._replace(shots=torch.tensor([0] * 6 + [1] * 6))
+    assert [span.start for span in loop(cut, 3).shot_spans()] == [0, 6, 12, 18, 24, 30]
+    assert [span.start for span in loop(cut, 3, 2).shot_spans()] == [0, 6, 16, 26]
     for times, crossfade in ((0, 0), (2, 7), (2, -1), (10**6, 0)):
         with pytest.raises(ReenactError):
             loop(motion, times, crossfade)
