@@ -6,16 +6,45 @@ Most operations of the pipeline take well under a millisecond, and splitting one
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 
 MOST_WORKERS = 4  # chunks that are computed, and so held in memory, at the same time
 
+_END: Any = object()
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def undivided(device: torch.device) -> Iterator[int]:
+    """Operations of the calling thread on a CPU are not split over threads inside; gives how many were allowed."""
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    if threads > 1:
+        torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        if threads > 1:
+            torch.set_num_threads(threads)
+
+
+def prefetched(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each fetched on a thread while the one before is in use."""
+    source = iter(items)
+    with ThreadPoolExecutor(1, "reenact-fetch", torch.set_num_threads, (1,)) as pool:
+        following = pool.submit(lambda: next(source, _END))
+        try:
+            while (item := following.result()) is not _END:
+                following = pool.submit(lambda: next(source, _END))
+                yield item
+        finally:
+            torch.set_num_threads(torch.get_num_threads())  # threads that are begun later shall not take after that one
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> Generator[Result, None, None]:
@@ -25,21 +54,19 @@ def ahead(work: Callable[[Item], Result], items: Iterable[Item], device: torch.d
     and neither does the calling thread while this runs, or they would be in each other's way. The results are the
     same as those of `map`; an exception comes out in its place. Other devices work ahead by themselves.
     """
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    if threads == 1:
-        yield from map(work, items)
-        return
-    waiting: deque[Future[Result]] = deque()
-    workers = min(threads, MOST_WORKERS)
-    pool = ThreadPoolExecutor(workers, "reenact", torch.set_num_threads, (1,))
-    try:
-        torch.set_num_threads(1)
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > workers:
+    with undivided(device) as threads:
+        if threads == 1:
+            yield from map(work, items)
+            return
+        waiting: deque[Future[Result]] = deque()
+        workers = min(threads, MOST_WORKERS)
+        pool = ThreadPoolExecutor(workers, "reenact", torch.set_num_threads, (1,))
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+        finally:
+            pool.shutdown(cancel_futures=True)

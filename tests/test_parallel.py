@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from reenact_core.parallel import MOST_WORKERS, ahead
+from reenact_core.parallel import MOST_WORKERS, ahead, prefetched, undivided
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,26 @@ def test_workers_do_not_split_operations(threads):
 def test_other_devices_get_no_threads():
     caller = threading.current_thread()
     assert list(ahead(lambda _: threading.current_thread() is caller, range(3), torch.device("meta"))) == [True] * 3
+
+
+def test_items_are_fetched_ahead_one_at_a_time(threads):
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            taken.append((number, threading.current_thread().name))
+            yield number
+        raise ZeroDivisionError
+
+    fetched = prefetched(items())
+    assert [next(fetched) for _ in range(5)] == list(range(5))
+    assert all("fetch" in name for _, name in taken)
+    with pytest.raises(ZeroDivisionError):
+        next(fetched)
+    assert torch.get_num_threads() == threads
+
+
+def test_threads_are_given_back_after_undivided_work(threads):
+    with undivided(CPU) as allowed:
+        assert (torch.get_num_threads(), allowed) == (1, threads)
+    assert torch.get_num_threads() == threads

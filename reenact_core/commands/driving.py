@@ -14,6 +14,7 @@ from ..errors import ReenactError
 from ..images import read_image
 from ..motion import encode_motion
 from ..motion_models import MotionModel
+from ..parallel import prefetched
 from ..storage import load_motion
 from ..tracking import FaceTracker
 from ..types import DrivingMotion, Faces
@@ -72,7 +73,7 @@ def read_motion(
         with VideoReader(path) as reader:
             total = reader.info.frame_count
             chunks = None if total is None else -(-total // CHUNK)
-            with tqdm(reader.chunks(CHUNK), "tracking", chunks, unit="chunk") as frames:
+            with tqdm(prefetched(reader.chunks(CHUNK)), "tracking", chunks, unit="chunk") as frames:
                 on_device = (chunk.to(tracker.device) for chunk in frames)
                 return encode_motion(on_device, reader.info.frame_rate, tracker, model, face_index, neutral)
     if kind == MOTION:

@@ -115,7 +115,7 @@ class MeshNetwork(nn.Module):
         beside = [looks, consensus, looks - consensus, openings, stretch(place.detach(), inputs.per_box)]
         beside = torch.cat(beside, 2).flatten(0, 1)
         detail = self.register(torch.cat([handed, beside.to(handed)], 1))
-        second = _head(self.second, detail)
+        second = self.second(detail).float().contiguous()  # a small correction: it bears half precision
         correction = 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
         place = place + pairs(correction).permute(0, 1, 3, 4, 2) * inputs.per_box
         logits = pairs(logits + second[:, 2:])

@@ -57,7 +57,7 @@ class MeshRefiner(nn.Module):
         x = self.up1(torch.cat([double(x), skip1], 1))
         x = self.up0(torch.cat([double(x), skip0], 1))
         residual = REACH * torch.tanh(F.pixel_shuffle(self.leave(x).float(), STEP))
-        return pictures + _resize(residual, size).to(pictures)
+        return _resize(residual, size).to(pictures).add_(pictures)
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..parallel import undivided
 from ..types import Faces
 from .blendshapes import NAMES, POINTS, BlendshapeNet
 from .detector import Detections, FaceDetector
@@ -90,7 +91,7 @@ class FaceTracker(nn.Module):
             frames = chunk.to(self.device, torch.float32)
             readings: list[Reading | None] = []
             position = 0
-            with torch.inference_mode():
+            with torch.inference_mode(), undivided(self.device):
                 while position < len(frames):
                     reading, calm = None, False
                     if region is not None and not lost:
@@ -104,7 +105,8 @@ class FaceTracker(nn.Module):
                         region = reading.regions.at(slice(-1, None))
                         batch = min(largest, 2 * batch) if calm else max(1, len(reading.scores))
                     position += 1 if reading is None else len(reading.scores)
-            yield self._faces(readings)
+                faces = self._faces(readings)
+            yield faces
 
     def _read(self, frames: Tensor, regions: Regions) -> Reading:
         """Landmarks of frames [N,3,H,W] in N regions, or in one that all share."""
