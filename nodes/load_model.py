@@ -49,9 +49,8 @@ class LoadModel(io.ComfyNode):
     def validate_inputs(cls, model: str) -> bool | str:
         if model in model_names() or model in checkpoints():
             return True
-        return (
-            f"`model`: there is no {model!r} in models/reenact or models/liveportrait. Put it there, or choose another."
-        )
+        what = "the model's files into that folder" if model.endswith("/") else "it there"
+        return f"`model`: there is no checkpoint models/{model}. Put {what}, press R to refresh, or choose another."
 
     @classmethod
     def fingerprint_inputs(cls, model: str, **settings: Any) -> str:

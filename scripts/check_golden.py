@@ -75,10 +75,11 @@ def fill_model(name: str, golden: Golden, skip: Sequence[str] = ()) -> torch.nn.
             weights.update((f"{part}.{key}", value) for key, value in ones.items())
             continue
         values = fill_state_dict(shapes, seed, part)
-        mean = float(np.mean(np.concatenate([np.abs(value).ravel() for value in values.values()])))
-        expected = float(golden[f"weights_mean_abs/{part}"])
-        if abs(mean - expected) > WEIGHTS_TOLERANCE:
-            raise SystemExit(f"The weights of {part} have a mean of {mean}, the golden file's {expected}.")
+        if f"weights_mean_abs/{part}" in golden:
+            mean = float(np.mean(np.concatenate([np.abs(value).ravel() for value in values.values()])))
+            expected = float(golden[f"weights_mean_abs/{part}"])
+            if abs(mean - expected) > WEIGHTS_TOLERANCE:
+                raise SystemExit(f"The weights of {part} have a mean of {mean}, the golden file's {expected}.")
         weights.update((f"{part}.{key}", torch.from_numpy(value)) for key, value in values.items())
     recognised = recognise(weights, f"the golden weights of {name}")
     if recognised.architecture.name != name:
@@ -90,9 +91,9 @@ def fill_model(name: str, golden: Golden, skip: Sequence[str] = ()) -> torch.nn.
 
 def images_of(golden: Golden, role: str, count: int | None) -> Tensor:
     """The first `count` images [N,3,256,256] of a role, "reference" or "driving"."""
-    seeds, checks = golden[f"{role}_seeds"][:count], golden[f"{role}_crc32"]
+    seeds = golden[f"{role}_seeds"][:count]
     images = [golden_image(int(seed), IMAGE_SIZE) for seed in seeds]
-    for seed, image, check in zip(seeds, images, checks):
+    for seed, image, check in zip(seeds, images, golden.get(f"{role}_crc32", ())):
         if zlib.crc32(np.round(image * 255).astype(np.uint8).tobytes()) != check:
             raise SystemExit(f"Image {seed} differs from the one the golden file was made with.")
     return torch.from_numpy(np.stack(images))
@@ -111,7 +112,7 @@ def compare(
     case = Case(golden, images_of(golden, "reference", count), images_of(golden, "driving", count))
     pending = set(rows) & set(golden)
     for array, value in ARRAYS[name](model, case):
-        if array == stop:
+        if array == stop or not pending:
             return
         if array not in pending:
             continue
@@ -276,6 +277,8 @@ def live_portrait_arrays(model: live_portrait.LivePortrait, case: Case) -> Array
     yield "relative_stitched", relative_pairs
     r = len(reference)
     for name, offsets in (("eye", model.eye_offsets), ("lip", model.lip_offsets)):
+        if f"{name}_ratios" not in case.golden:
+            continue
         ratios = torch.from_numpy(case.golden[f"{name}_ratios"][:r])
         yield f"{name}_ratios", ratios
         yield f"{name}_delta", offsets(reference, ratios)
@@ -318,6 +321,8 @@ def main() -> int:
     parser.add_argument("--model", required=True, choices=sorted(ARRAYS))
     parser.add_argument("--golden", required=True, type=Path)
     arguments = parser.parse_args()
+    if not arguments.golden.is_file():
+        parser.error(f"there is no file {arguments.golden}")
     golden = np.load(arguments.golden)
     failed = 0
     print(f"{'array':<28} {'max':>9} {'allowed':>9} {'mean':>9} {'allowed':>9} {'relative':>9}")

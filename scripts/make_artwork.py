@@ -36,6 +36,7 @@ from reenact_core.retargeting import Transfer  # noqa: E402
 from reenact_core.tracking import FaceTracker, canonical_mesh  # noqa: E402
 from reenact_core.video import VideoReader  # noqa: E402
 from reenact_core.warping import warp_per_reference  # noqa: E402
+from scripts.make_workflows import PUBLIC_MODELS  # noqa: E402
 
 ASSETS, WORKFLOWS, SAMPLES = ROOT / "assets", ROOT / "workflows", ROOT / "samples"
 SIDE = 400  # of a thumbnail
@@ -121,7 +122,20 @@ def _thumbnails() -> None:
     )
     _save("composite_and_upscale", [[_square(best, half // 2), best]], [SIDE])
     _save("save_and_reuse_motion", [[motion_plot(motion)], [best]], [half, half])
+    _captioned(stranger)
     _save("one_node_video", [plain, [stranger, puppet]], [SIDE // 4, 3 * SIDE // 4])
+
+
+def _captioned(stranger: Tensor) -> None:
+    """For models whose checkpoints we do not have: what goes in, and the model's name."""
+    pictures = [_square(read_image(path), SIDE // 4) for path in list_images(SAMPLES / "references")]
+    for model in PUBLIC_MODELS:
+        caption = np.full((SIDE // 4, SIDE, 3), [0x15, 0x18, 0x1F], np.uint8)
+        (width, height), _ = cv2.getTextSize(model.title, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1)
+        start = ((SIDE - width) // 2, (SIDE // 4 + height) // 2)
+        cv2.putText(caption, model.title, start, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0x9A, 0xA4, 0xB5), 1, cv2.LINE_AA)
+        words = torch.from_numpy(caption).permute(2, 0, 1) / 255
+        _save(model.name, [pictures, [words], [stranger]], [SIDE // 4, SIDE // 4, SIDE // 2])
 
 
 def _square(picture: Tensor, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 BLUEPRINTS = Path(__file__).resolve().parents[1] / "subgraphs"
@@ -46,6 +46,13 @@ OUTPUTS: dict[str, list[tuple[str, str]]] = {
     "ImageCompositeMasked": [("IMAGE", "IMAGE")],
     "MarkdownNote": [],
 }
+LIVE_PORTRAIT_FILES = (
+    "appearance_feature_extractor",
+    "motion_extractor",
+    "warping_module",
+    "spade_generator",
+    "stitching_retargeting_module",
+)
 Link = tuple[int, int]  # node, output slot
 
 
@@ -339,6 +346,79 @@ def one_node_video() -> Graph:
     return graph
 
 
+class PublicModel(NamedTuple):
+    """A graph for a checkpoint that users have."""
+
+    name: str
+    title: str
+    value: str  # of the loader's `model`
+    note: str
+    models: tuple[str, ...] = ()  # files the front end may offer to download, in `directory`
+    directory: str = ""
+    url: str = ""  # of the folder they lie in
+
+
+PUBLIC_MODELS = (
+    PublicModel(
+        "first_order",
+        "First Order Motion Model",
+        "reenact/vox-adv-cpk.pth.tar",
+        "Put `vox-adv-cpk.pth.tar` or `vox-cpk.pth.tar` of the authors "
+        "([first-order-model](https://github.com/AliaksandrSiarohin/first-order-model)) into `models/reenact`.",
+    ),
+    PublicModel(
+        "thin_plate",
+        "Thin-Plate Spline Motion Model",
+        "reenact/vox.pth.tar",
+        "Put `vox.pth.tar` of the authors "
+        "([Thin-Plate-Spline-Motion-Model](https://github.com/yoyo-nb/Thin-Plate-Spline-Motion-Model)) "
+        "into `models/reenact`.",
+    ),
+    PublicModel(
+        "live_portrait",
+        "LivePortrait",
+        "liveportrait/",
+        "Put the five files, as `.safetensors` or `.pth`, into `models/liveportrait`; if another pack put them there, "
+        "nothing is missing. They are published by the authors "
+        "([LivePortrait](https://github.com/KwaiVGI/LivePortrait)) and, converted, "
+        "[here](https://huggingface.co/Kijai/LivePortrait_safetensors).",
+        tuple(f"{stem}.safetensors" for stem in LIVE_PORTRAIT_FILES),
+        "liveportrait",
+        "https://huggingface.co/Kijai/LivePortrait_safetensors/resolve/main/",
+    ),
+)
+
+
+def public_model(model: PublicModel) -> Graph:
+    graph = Graph(model.name)
+    graph.note(
+        (0, -320),
+        (680, 260),
+        f"## {model.title} with several references\n{model.note} Then press **R** and choose it in the loader. "
+        "Nothing is downloaded when the graph runs.\n\nEvery picture is warped by the network; what they show is fused "
+        "inside it, and each frame is painted once. The first picture gives the canvas and the resting face. A GPU is "
+        "advisable: on a CPU a frame takes seconds.",
+    )
+    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",))
+    loader = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, (model.value,))
+    if model.models:
+        graph.nodes[loader - 1]["properties"]["models"] = [
+            {"name": name, "url": model.url + name, "directory": model.directory} for name in model.models
+        ]
+    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    motion = graph.motion((350, 760), loader, (sample, 1))
+    warped = graph.warp((740, 40), loader, references, motion, "relative")
+    fused = graph.fuse((1110, 40), warped)
+    decoded = graph.decode((1490, 40), fused)
+    graph.video((1490, 540), (decoded, 0), (decoded, 2), model.name)
+    graph.group("Input", (0, -30, 310, 510), "input")
+    graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
+    graph.group("3 Warp per reference", (720, -30, 370, 590), "stages")
+    graph.group("4 Fuse", (1090, -30, 370, 670), "stages")
+    graph.group("5 Decode, and the result", (1470, -30, 460, 1260), "output")
+    return graph
+
+
 def blueprint() -> dict[str, Any]:
     """The five stages as one subgraph: pictures and a video in, frames, attribution and frame rate out."""
     inner = Graph("Reenact five stages")
@@ -438,8 +518,7 @@ def main() -> None:
         five_stages, compare_strategies, references_from_video,
         composite_and_upscale, save_and_reuse_motion, edit_expression, one_node_video,
     )  # fmt: skip
-    for make in makers:
-        graph = make()
+    for graph in (*(make() for make in makers), *map(public_model, PUBLIC_MODELS)):
         text = json.dumps(graph.as_dict(), indent=1, ensure_ascii=False)
         (FOLDER / f"{graph.name}.json").write_text(text + "\n", encoding="utf-8")
 

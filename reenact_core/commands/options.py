@@ -22,7 +22,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 
 def add_model(parser: argparse.ArgumentParser, choose: bool = True) -> None:
-    """`--model` if `choose`, `--device`, `--dtype`, and one flag per option of LivePortrait."""
+    """`--model` if `choose`, `--device`, `--dtype`, `--compile`, one flag per option of LivePortrait."""
     if choose:
         parser.add_argument(
             "--model",
@@ -32,6 +32,9 @@ def add_model(parser: argparse.ArgumentParser, choose: bool = True) -> None:
         )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps ...")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32", help="precision of a checkpoint's networks")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile a checkpoint's networks at their first use; for GPUs"
+    )
     group = parser.add_argument_group("LivePortrait", "Options for a checkpoint of LivePortrait.")
     for item in fields(LivePortraitSettings):
         kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
@@ -98,7 +101,11 @@ def chosen_model(options: argparse.Namespace, given_model: str | None = None) ->
         if value is not None:
             given[item.name] = type(item.default)(value)
     return load_model(
-        given_model or options.model, chosen_device(options), DTYPES[options.dtype], LivePortraitSettings(**given)
+        given_model or options.model,
+        chosen_device(options),
+        DTYPES[options.dtype],
+        LivePortraitSettings(**given),
+        options.compile,
     )
 
 

@@ -134,15 +134,12 @@ class FastConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = self.weight.shape[-1]
-        transform = TRANSFORMS[size]()
-        tiles = x[0, 0].numel() // transform.tile**2
-        if (
-            x.device.type == "cpu"
-            and x.dtype == torch.float32
-            and self.bias is not None
-            and tiles >= LEAST_TILES
-            and x.shape[-1] % transform.tile == x.shape[-2] % transform.tile == 0
-            and not (x.requires_grad or torch.compiler.is_compiling())
-        ):
-            return convolve(x, self.weight, self.bias, transform)
+        if not torch.compiler.is_compiling() and self.bias is not None and _is_suitable(x, TRANSFORMS[size]()):
+            return convolve(x, self.weight, self.bias, TRANSFORMS[size]())
         return (F.conv2d if x.ndim == 4 else F.conv3d)(x, self.weight, self.bias, padding=size // 2)
+
+
+def _is_suitable(x: Tensor, transform: Transform) -> bool:
+    fits = x.shape[-1] % transform.tile == x.shape[-2] % transform.tile == 0
+    many = x[0, 0].numel() >= LEAST_TILES * transform.tile**2
+    return fits and many and x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,12 +23,15 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     live_portrait: LivePortraitSettings | None = None,
+    compiled: bool = False,
 ) -> MotionModel:
     """The motion model called `source`, or the one whose checkpoint is the file or folder `source`.
 
     Args:
         dtype: of the weights of a checkpoint; models that ship in the package choose theirs.
         live_portrait: options for a checkpoint of LivePortrait; others have none.
+        compiled: whether a checkpoint's networks are compiled by torch at their first use, which takes a minute or
+            more and a C++ compiler, and is meant for GPUs.
     Raises:
         ReenactError: there is neither such a model nor such a file. CheckpointError: the model needs a checkpoint, or
         the file is none of a known model.
@@ -41,9 +45,17 @@ def load_model(
             "or give the path of a checkpoint, see docs/models.md."
         )
     network = checkpoint.load_model(source, dtype=dtype, device=device)
+    if compiled:
+        compile_network(network)
     if isinstance(network, LivePortrait):
         return LivePortraitModel(network, live_portrait).eval()
     if isinstance(network, ThinPlate):
         return ThinPlateModel(network).eval()
     assert isinstance(network, FirstOrder)
     return FirstOrderModel(network).eval()
+
+
+def compile_network(network: Any, backend: str = "inductor") -> None:
+    """Replaces, in place, what a public model's network does per frame by compiled functions."""
+    network.warp = torch.compile(network.warp, backend=backend)
+    network.decode = torch.compile(network.decode, backend=backend)

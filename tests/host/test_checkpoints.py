@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import graphs
 import pytest
-import torch
 from host_client import PromptRejectedError
 
-from ..motion_models.small_models import SMALL_MODELS
+from .stand_ins import STAND_INS, place_checkpoint
 
 pytestmark = pytest.mark.host
 
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 
-def test_checkpoint_in_the_models_folder_is_listed_and_runs(host):
-    folder = host.models_folder / "reenact"
-    folder.mkdir(exist_ok=True)
-    small = next(model for model in SMALL_MODELS if model.name == "first_order")
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in small.make().state_dict().items():
-        part, _, rest = key.partition(".")
-        parts.setdefault(part, {})[rest] = tensor.clone()
-    torch.save(parts, folder / "vox-small.pth.tar")
-    assert "reenact/vox-small.pth.tar" in str(host.client.object_info("ReenactLoadModel"))
+
+def model_of(name: str) -> str:
+    """The value of the loader in the example graph of a public model."""
+    graph = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    (loader,) = (node for node in graph["nodes"] if node["type"] == "ReenactLoadModel")
+    return loader["widgets_values"][0]
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_example_graph_without_its_checkpoint_says_what_goes_where(host, name):
+    model, place = model_of(name), host.models_folder / STAND_INS[name]
+    moved = place.rename(place.with_name("elsewhere")) if place.exists() else None
+    prompt = graphs.five_stages()
+    del prompt["9"]  # does not depend on the model, so the host would run it
+    prompt["2"]["inputs"]["model"] = model
+    try:
+        with pytest.raises(PromptRejectedError) as caught:
+            host.client.run(prompt)
+    finally:
+        if moved:
+            moved.rename(place)
+    assert f"models/{model}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_checkpoint_in_the_models_folder_is_listed_and_runs(host, name):
+    place_checkpoint(name, host.models_folder)
+    model = model_of(name)
+    assert repr(model) in str(host.client.object_info("ReenactLoadModel"))
     prompt = graphs.five_stages(frames=2)
-    prompt["2"]["inputs"]["model"] = "reenact/vox-small.pth.tar"
+    prompt["2"]["inputs"]["model"] = model
     run = host.client.run(prompt, timeout=240)
     assert run.status == "success", run.error
     assert len(graphs.pictures(host, run, "8")) == 2

@@ -10,11 +10,13 @@ import av
 import numpy as np
 import pytest
 
+from .stand_ins import STAND_INS, place_checkpoint
+
 pytestmark = [pytest.mark.host, pytest.mark.browser]
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-FRAMES = {"references_from_video": 45, "one_node_video": 45}
+FRAMES = {"references_from_video": 45, "one_node_video": 45, **dict.fromkeys(STAND_INS, 45)}
 SIZES = {"compare_strategies": (350, 708), "composite_and_upscale": (700, 700)}
 WRITTEN: dict[str, dict] = {
     "ReenactLoadReferences": {"strengths": "1", "labels": "", "show_landmarks": True},
@@ -37,6 +39,8 @@ def workflow(name: str) -> dict:
 @pytest.mark.parametrize("name", NAMES)
 def test_graph_opens_as_it_was_written(editor, name):
     graph = workflow(name)
+    if name in STAND_INS:
+        place_checkpoint(name, editor.host.models_folder)
     editor.load_graph(graph)
     assert editor.unknown_nodes() == []
     prompt = editor.prompt()
@@ -71,7 +75,8 @@ def run_through_api(editor, name: str, prompt: dict) -> None:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]).astype(np.float32)
     assert frames.shape[:3] == (FRAMES.get(name, 30), *SIZES.get(name, (350, 350)))
     assert frames.std(axis=(1, 2, 3)).min() > 25, "no blank frame"
-    assert np.abs(np.diff(frames, axis=0)).mean() > 0.3, "it moves"
+    if name not in STAND_INS:  # random weights see no motion
+        assert np.abs(np.diff(frames, axis=0)).mean() > 0.3, "it moves"
 
 
 def test_templates_are_offered_with_pictures(host):

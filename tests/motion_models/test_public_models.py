@@ -11,6 +11,7 @@ from reenact_core.errors import CheckpointError
 from reenact_core.motion_models import fast_convolution
 from reenact_core.motion_models.folding import fold, use_channels_last
 from reenact_core.motion_models.head_motion import Region, compose_absolute, compose_relative, keypoints
+from reenact_core.motion_models.loading import compile_network
 from reenact_core.motion_models.shapes import Shapes
 
 from .small_models import SIZE, SMALL_MODELS, SmallModel, images
@@ -110,6 +111,18 @@ def test_runs_in_the_dtype_of_its_weights(small):
     assert (pictures.float() - expected).abs().mean() < 0.05
     motion = small.motion(model, driving)
     assert all(field.dtype == torch.float32 for field in (motion if isinstance(motion, tuple) else (motion,)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("small", CASES)
+@torch.inference_mode()
+def test_compiling_changes_nothing(small):
+    """Traced as a compiler traces it, without the compiler's own code."""
+    model = small.make()
+    fold(model)
+    expected = run(small, model, images(R), images(T, seed=1))[1]
+    compile_network(model, backend="eager")
+    torch.testing.assert_close(run(small, model, images(R), images(T, seed=1))[1], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("small", CASES)
