@@ -140,6 +140,22 @@ def seconds(run: Callable[[], Tensor]) -> tuple[float, Tensor]:
     return now() - start, result
 
 
+def resident(field: str) -> int:
+    """A size of this process in bytes: VmRSS now, VmHWM at most since the last reset."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) << 10
+
+
+def megabytes(run: Callable[[], Tensor]) -> int:
+    """The most memory a run holds at once, beyond what was held before; Linux only, 0 elsewhere."""
+    if not Path("/proc/self/clear_refs").exists():
+        return 0
+    Path("/proc/self/clear_refs").write_text("5")  # resets the highest size
+    before = resident("VmRSS")
+    run()
+    return (resident("VmHWM") - before) // 10**6
+
+
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,11 +163,13 @@ def main() -> None:
     parser.add_argument("--references", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--frames", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2, help="of both, taking turns; the fastest of each counts")
+    parser.add_argument("--memory", action="store_true", help="measure memory too, in one more run of both")
     parser.add_argument("--strategy", default="mean")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
-    print("| model | R | plain s/frame | ours s/frame | ratio | mean difference |\n|---|---:|---:|---:|---:|---:|")
+    print("| model | R | plain s/frame | ours s/frame | ratio | plain MB | ours MB | mean difference |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     driving = torch.stack([torch.from_numpy(golden_image(100 + i)) for i in range(options.frames)])
     for name in options.models:
         plain, folded = networks(name)
@@ -168,13 +186,16 @@ def main() -> None:
                     kept.append(taken / options.frames)
                     results.append(result)
             before, after = min(times[0]), min(times[1])
+            memory = [megabytes(run) for run in runs] if options.memory else [0, 0]
             # With one reference both paint the same picture; with several they average at different places.
             apart = float((results[0] - results[1]).abs().mean())
             rows.append(
                 {"model": name, "references": count, "plain": before, "ours": after, "ratio": before / after,
+                 "plain_megabytes": memory[0], "ours_megabytes": memory[1],
                  "mean_difference": apart, "threads": torch.get_num_threads()}
             )  # fmt: skip
-            print(f"| {name} | {count} | {before:.2f} | {after:.2f} | {before / after:.2f} | {apart:.1e} |", flush=True)
+            held = f"{memory[0]} | {memory[1]} | {apart:.1e}"
+            print(f"| {name} | {count} | {before:.2f} | {after:.2f} | {before / after:.2f} | {held} |", flush=True)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
