@@ -1,7 +1,7 @@
 """Cuts in a driving video: where one shot ends and another begins, so that nothing is averaged or counted across.
 
-A cut is a jump of the face together with a jump of the picture, or of the face's shape where somebody else appears.
-Neither alone is one: heads are quick, lamps are switched on, and trackers slip.
+A cut is a jump of the face, in place, size, turn or shape, together with a jump of the picture. Neither alone is one:
+heads are quick, lamps are switched on, and trackers slip. The more the picture jumps, the less the face has to.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from .types import Faces
 MOVED = 0.25  # mean movement of the landmarks from frame to frame, in face heights, that no head makes
 TURNED = 25.0  # degrees likewise
 GREW = 0.2  # change of the size's logarithm likewise
-CHANGED = 0.08  # mean difference of two pictures in [0,1] that is a new picture ...
-UNUSUAL = 4.0  # ... where it is also so many times the usual one around it
+RESHAPED = 0.02  # how far rigid points lie off the best similarity, in face heights, where the face is another one
+STIRRED = 0.04  # movement that is enough where the picture is quite another one
+CHANGED = 0.02  # mean difference of two pictures in [0,1] below which no new picture begins
+UNUSUAL, SUDDEN = 4.0, 10.0  # how many times the usual difference around it makes another, and quite another picture
 AROUND = 12  # frames to either side in which the usual difference is looked up
-RESHAPED = 0.03  # how far rigid points lie off the best similarity, in face heights, where the face is another one
 THUMBNAIL = 16  # pixels
 
 
@@ -59,17 +60,16 @@ def find_shots(faces: Faces, changes: Tensor) -> Tensor:
     grew = (face_height(after.landmarks) / face_height(before.landmarks)).log().abs()
     trace = (after.rotation * before.rotation).sum((1, 2))
     turned = torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos())
-    jumped = (moved > MOVED) | (grew > GREW) | (turned > TURNED)
-
     rigid = list(RIGID)
     fit = geometry.fit_similarity(before.landmarks[:, rigid], after.landmarks[:, rigid])
     off = geometry.apply_affine(fit, before.landmarks[:, rigid]) - after.landmarks[:, rigid]
     reshaped = off[..., :2].norm(dim=-1).mean(1) / height > RESHAPED
+    jumped = (moved > MOVED) | (grew > GREW) | (turned > TURNED) | reshaped
 
     usual = F.pad(changes[None, None], (AROUND, AROUND), mode="replicate")[0, 0].unfold(0, 2 * AROUND + 1, 1)
-    new = (changes > CHANGED) & (changes > UNUSUAL * usual.median(1).values)
-    for i in jumped.nonzero()[:, 0].tolist():
+    jump = torch.where(changes > CHANGED, changes / usual.median(1).values.clamp_min(1e-6), 0.0)
+    for i in (moved > STIRRED).logical_or(jumped).nonzero()[:, 0].tolist():
         span = slice(int(found[i]) + 1, int(found[i + 1]) + 1)  # the face may have been lost in between
-        if new[span].any() or reshaped[i]:
-            shots[span.start + int(changes[span].argmax()) :] += 1
+        if jump[span].max() > (UNUSUAL if jumped[i] else SUDDEN):
+            shots[span.start + int(jump[span].argmax()) :] += 1
     return shots

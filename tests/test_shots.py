@@ -53,9 +53,14 @@ def test_neither_face_nor_picture_alone_makes_a_cut(two_shots):
 
 
 def test_another_face_in_front_of_the_same_wall_is_a_cut(two_shots):
-    other = two_shots.landmarks.clone()
-    other[CUT:, :, 1] *= 1 + 0.3 * (other[CUT:, :, 1] > other[CUT:, 168:169, 1])
-    assert len(shot_spans(find_shots(two_shots._replace(landmarks=other), calm(24)), 24)) == 2
+    faces = shot(24, (100, 120))
+    other = faces.landmarks.clone()
+    middle = other[CUT:, 168:169]
+    other[CUT:, :, 0] = middle[..., 0] + 0.6 * (other[CUT:, :, 0] - middle[..., 0])  # a narrow face
+    changes = calm(24)
+    changes[CUT] = 0.05  # only the face differs
+    assert shot_spans(find_shots(faces._replace(landmarks=other), changes), 24)[0] == slice(0, CUT)
+    assert len(shot_spans(find_shots(faces, changes), 24)) == 1
 
 
 def test_a_quick_head_is_no_cut():
