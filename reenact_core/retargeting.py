@@ -2,61 +2,188 @@
 
 from __future__ import annotations
 
-import torch
+from functools import cache
 
-from . import geometry
-from .motion_models.mesh_flows import RIGID
+import torch
+from torch import Tensor
+
+from .canonical_shape import CanonicalShape, HeadPose, fuse_shape, head_pose
+from .contact import keep_contacts
+from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
 from .pose import pose_distance
+from .pose_limits import limit_angles
+from .retarget_settings import Follow, Retargeting
+from .tracking import BlendshapeNet, read_blendshapes
 from .types import DrivingMotion, Faces, References, Transfer
 
-__all__ = ["Transfer", "retarget"]
+__all__ = ["Follow", "Retargeting", "Transfer", "retarget"]
+
+ALIKE = 8.0  # degrees from the nearest pose to the first reference's at which a driving frame counts exp(-1/2)
+# Distances that tell a face's width, height and depth, for the proportions of movements.
+WIDTH, HEIGHT, DEPTH = (234, 454), (168, 152), (1, 234)
+LEAST_RATIO, MOST_RATIO = 0.75, 1.33
 
 
-def retarget(motion: DrivingMotion, references: References, transfer: Transfer) -> DrivingMotion:
+def retarget(
+    motion: DrivingMotion, references: References, transfer: Transfer, settings: Retargeting | None = None
+) -> DrivingMotion:
     """The motion on the output canvas; with this person's own face shape where the transfer is relative.
 
-    Relative, for driving frame t, neutral frame n and first reference r (all 3-D, in pixels):
-    a similarity M_t takes n's rigid points to t's; what it leaves over, M_t^-1(t) - n, is the expression. Turned and
-    scaled from n's head to r's it is added to r's own landmarks; then r's head is turned and scaled like M_t and
-    shifted by M_t's shift of the head centre times the ratio of face sizes. With t = n the result is r itself.
-    Unless the user chose n, it is the frame most like r in pose and expression, so that as little as possible has to be
-    added to r.
+    Absolute transfer leaves the motion alone. Relative transfer works in head coordinates (`canonical_shape`): the
+    driver's resting face is fused from the shot, or is the neutral frame that the user chose; ours is fused from all
+    references. What the driver's face differs from rest, in our proportions, is added to our resting face (or, channel
+    by channel, to the first reference's); lips and lids are made to meet; then the head is turned, scaled and shifted
+    from its pose in the first reference as the driver's since the frames in which its pose is most like that one.
+    After a cut all of this begins anew.
     """
     if transfer is Transfer.ABSOLUTE:
         return motion
-    if motion.floating:
-        motion = _anchor(motion, references)
-    driving, neutral, own = motion.faces, motion.neutral, references.faces.at([0])
-    rigid = list(RIGID)
-    moves = geometry.fit_similarity(
-        neutral.landmarks[:, rigid].expand(len(driving.landmarks), -1, -1), driving.landmarks[:, rigid]
-    )
-    onto_own = geometry.fit_similarity(neutral.landmarks[:, rigid], own.landmarks[:, rigid])
-    ratio, _, _ = geometry.split_similarity(onto_own)
-    expression = geometry.apply_affine(geometry.invert_affine(moves), driving.landmarks) - neutral.landmarks
-    shape = own.landmarks + expression @ onto_own[..., :-1].transpose(-1, -2)
-
-    scale, rotation, _ = geometry.split_similarity(moves)
-    centre_n = neutral.landmarks[:, rigid].mean(1, keepdim=True)
-    centre_r = own.landmarks[:, rigid].mean(1, keepdim=True)
-    shift = (geometry.apply_affine(moves, centre_n) - centre_n) * ratio[:, None, None]
-    landmarks = (shape - centre_r) @ rotation.transpose(1, 2) * scale[:, None, None] + centre_r + shift
-
-    faces = Faces(
-        landmarks=landmarks,
-        blendshapes=(own.blendshapes + driving.blendshapes - neutral.blendshapes).clamp(0, 1),
-        rotation=rotation @ own.rotation,
-        score=driving.score,
-        found=driving.found,
-    )
+    settings = settings or Retargeting()
+    shots = [motion.at(span) for span in motion.shot_spans()]
+    parts = [_retarget_shot(shot, references, settings) for shot in shots]
+    faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))
     image = references.images[0]
     canvas = (image.shape[-2], image.shape[-1])
-    return motion._replace(faces=faces, canvas=canvas, neutral=own, transfer=transfer)
+    anchored = _anchor(motion, references) if motion.floating else motion
+    return anchored._replace(faces=faces, canvas=canvas, neutral=references.faces.at([0]), transfer=transfer)
 
 
 def _anchor(motion: DrivingMotion, references: References) -> DrivingMotion:
-    """The motion with the frame most like the first reference as its neutral one."""
+    """The motion with the frame most like the first reference as its neutral one, for models with a motion code."""
     distance = pose_distance(motion.faces, references.faces.at([0]))[:, 0]
     best = int(distance.masked_fill(~motion.faces.found, torch.inf).argmin())
     code = None if motion.code is None else motion.code[[best]]
     return motion._replace(neutral=motion.faces.at([best]), neutral_code=code)
+
+
+def _retarget_shot(motion: DrivingMotion, references: References, settings: Retargeting) -> Faces:
+    """One shot's faces on the first reference's canvas."""
+    driving, own = motion.faces, references.faces.at([0])
+    neutral = None if motion.floating else motion.neutral
+    their_rest = fuse_shape(driving if neutral is None else neutral)
+    pose = head_pose(driving, their_rest.points)
+    change = pose.to_head(driving.landmarks) - their_rest.points  # [T,478,3]
+    our_rest = fuse_shape(references.faces)
+    ratio = _proportions(our_rest, their_rest)
+    our_pose = head_pose(own, our_rest.points)
+    first = our_pose.to_head(own.landmarks)  # [1,478,3]
+
+    shape = _follow_shape(change * ratio, first, our_rest, their_rest.points * ratio, settings)
+    placed = _follow_pose(motion, pose, our_pose, references, settings, neutral, their_rest)
+    landmarks = placed.to_image(shape)
+    return Faces(
+        landmarks=landmarks,
+        blendshapes=_blendshapes(landmarks, own),
+        rotation=placed.rotation,
+        score=driving.score,
+        found=driving.found,
+    )
+
+
+def _proportions(ours: CanonicalShape, theirs: CanonicalShape) -> Tensor:
+    """How much wider, higher and deeper our face is than the driver's: [3]."""
+    ratios = []
+    for axis, (one, other) in enumerate((WIDTH, HEIGHT, DEPTH)):
+        extent = [(shape.points[one, axis] - shape.points[other, axis]).abs() for shape in (ours, theirs)]
+        ratios.append((extent[0] / extent[1].clamp_min(1e-6)).clamp(LEAST_RATIO, MOST_RATIO))
+    return torch.stack(ratios)
+
+
+def _follow_shape(
+    change: Tensor, first: Tensor, rest: CanonicalShape, their_rest: Tensor, settings: Retargeting
+) -> Tensor:
+    """Our face's shapes [T,478,3] in head coordinates.
+
+    Args:
+        change: [T,478,3] the driver's change since rest, in our proportions. first: [1,478,3] our first reference.
+        their_rest: [478,3] the driver's resting face in our proportions.
+    """
+    shares = torch.cat([part_weights()[0], 1 - part_weights()[0].sum(0, keepdim=True)])  # parts and the rest
+    channels = [{"brows": "expression"}.get(part, part) for part in PARTS] + ["expression"]
+    absolute = torch.tensor([float(settings.follows(channel) is Follow.ABSOLUTE) for channel in channels])
+    gains = torch.tensor([settings.gain(channel) for channel in channels])
+    base = first + (absolute @ shares)[:, None] * (rest.points - first)
+    wanted = base + change
+    if settings.contact:
+        wanted = keep_contacts(wanted, their_rest + change, their_rest, rest.points)
+    return first + (gains @ shares)[:, None] * (wanted - first)
+
+
+def _follow_pose(
+    motion: DrivingMotion,
+    pose: HeadPose,
+    ours: HeadPose,
+    references: References,
+    settings: Retargeting,
+    neutral: Faces | None,
+    their_rest: CanonicalShape,
+) -> HeadPose:
+    """Where our head is in every frame."""
+    height, width = references.images[0].shape[-2:]
+    start = _start(pose, ours, motion.faces.found) if neutral is None else head_pose(neutral, their_rest.points)
+
+    turn = pose.rotation @ start.rotation.transpose(1, 2) @ ours.rotation
+    wanted = pose.rotation if settings.rotation is Follow.ABSOLUTE else turn
+    rotation = power(wanted @ ours.rotation.transpose(1, 2), settings.gain("rotation")) @ ours.rotation
+    if settings.gain("rotation") > 0 and settings.reach < 90:
+        shown = head_angles(references.faces.rotation)
+        limited = limit_angles(torch.rad2deg(head_angles(rotation)), torch.rad2deg(shown), settings.reach)
+        rotation = rotation_of_angles(torch.deg2rad(limited))
+
+    growth = steady(pose.scale.log(), settings.scale_lock).exp()
+    wanted = ours.scale * growth / start.scale
+    if settings.scale is Follow.ABSOLUTE:
+        wanted = growth * height / motion.canvas[0]
+    scale = ours.scale * (wanted / ours.scale) ** settings.gain("scale")
+
+    wanted = ours.centre + (pose.centre - start.centre) * (ours.scale / start.scale)[:, None]
+    if settings.translation is Follow.ABSOLUTE:
+        canvas = pose.centre.new_tensor([motion.canvas[1], motion.canvas[0], motion.canvas[0]])
+        wanted = pose.centre / canvas * canvas.new_tensor([width, height, height])
+    centre = ours.centre + settings.gain("translation") * (wanted - ours.centre)
+    return HeadPose(scale, rotation, centre)
+
+
+def _start(pose: HeadPose, ours: HeadPose, found: Tensor) -> HeadPose:
+    """The driver's pose (axis 1) that counts as the first reference's: the mean of those most like it."""
+    trace = (pose.rotation * ours.rotation).sum((1, 2))
+    apart = torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).masked_fill(~found, torch.inf)
+    weights = torch.exp((apart.amin().square() - apart.square()) / (2 * ALIKE**2))
+    weights = weights / weights.sum()
+    u, _, vt = torch.linalg.svd(torch.einsum("t,tij->ij", weights, pose.rotation))
+    rotation = u @ torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ vt).sign())])) @ vt
+    scale = (weights @ pose.scale.log()).exp()
+    return HeadPose(scale[None], rotation[None], (weights @ pose.centre)[None])
+
+
+def power(rotation: Tensor, exponent: float) -> Tensor:
+    """Rotations [N,3,3] by `exponent` times their angle, about the same axis."""
+    if exponent == 1:
+        return rotation
+    return torch.linalg.matrix_exp(exponent * _logarithm(rotation))
+
+
+def _logarithm(rotation: Tensor) -> Tensor:
+    """Skew matrices [N,3,3] whose exponentials are rotations below 180 degrees."""
+    angle = (((rotation.diagonal(dim1=1, dim2=2).sum(1)) - 1) / 2).clamp(-1, 1).acos()
+    return (rotation - rotation.transpose(1, 2)) / 2 / torch.sinc(angle / torch.pi)[:, None, None].clamp_min(1e-3)
+
+
+def steady(values: Tensor, lock: float) -> Tensor:
+    """Values [T] that stay, at first in the middle, until the given ones [T] are farther than `lock` away."""
+    kept, steadied = float(values.median()), []
+    for value in values.tolist():
+        kept = min(max(kept, value - lock), value + lock)
+        steadied.append(kept)
+    return values.new_tensor(steadied)
+
+
+@cache
+def _reader() -> BlendshapeNet:
+    return BlendshapeNet.load()
+
+
+def _blendshapes(landmarks: Tensor, own: Faces) -> Tensor:
+    """What the tracker would read in our moved face: [T,52] in 0..1, so that it compares with our references."""
+    own_reading = read_blendshapes(_reader(), own.landmarks)
+    return (own.blendshapes + read_blendshapes(_reader(), landmarks) - own_reading).clamp(0, 1)

@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .graph import read_weights
+from .regions import regions_of_landmarks
+
+READ_AT_ONCE = 256  # faces; their intermediate values are some hundred times larger
 
 # fmt: off
 NAMES = (
@@ -89,3 +92,18 @@ class BlendshapeNet(nn.Module):
             x = block(x)
         x = self.blocks[-1](x, kept=1)  # the head reads the first token alone
         return torch.sigmoid(self.head(x[:, 0]))
+
+
+@torch.inference_mode()
+def read_blendshapes(net: BlendshapeNet, landmarks: Tensor) -> Tensor:
+    """Coefficients [N,52] of faces given by landmarks [N,478,3], on the device of the network."""
+    angle = regions_of_landmarks(landmarks).angle
+    points = upright(landmarks[:, list(POINTS), :2], angle)
+    return torch.cat([net(part) for part in points.split(READ_AT_ONCE)]).clone()
+
+
+def upright(points: Tensor, angle: Tensor) -> Tensor:
+    """Points [N,P,2] turned back by the roll of the head [N]: expressions are learnt from upright faces."""
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    return points @ turn

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..parallel import undivided
 from ..types import Faces
-from .blendshapes import NAMES, POINTS, BlendshapeNet
+from .blendshapes import NAMES, POINTS, BlendshapeNet, upright
 from .detector import Detections, FaceDetector
 from .graph import GraphNet
 from .pose import head_rotation
@@ -187,17 +187,10 @@ class FaceTracker(nn.Module):
             with torch.inference_mode():
                 points = torch.cat([reading.landmarks for reading in seen]).float()
                 angle = torch.cat([reading.regions.angle for reading in seen])
-                expression = self.blendshapes(_upright(points[:, list(POINTS), :2], angle))
+                expression = self.blendshapes(upright(points[:, list(POINTS), :2], angle))
                 turned = head_rotation(points)
                 certainty = torch.cat([reading.scores for reading in seen]).sigmoid()
             landmarks[found], blendshapes[found], rotation[found], score[found] = (
                 value.clone() for value in (points, expression, turned, certainty)
             )
         return Faces(landmarks, blendshapes, rotation, score, found)
-
-
-def _upright(points: Tensor, angle: Tensor) -> Tensor:
-    """Points [N,P,2] turned back by the roll of the head [N]: expressions are learnt from upright faces."""
-    cos, sin = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-    return points @ turn
