@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -15,6 +15,10 @@ class Follow(Enum):
     RELATIVE = "relative"  # the driver's change since rest, added to the first reference
     ABSOLUTE = "absolute"  # what the driver shows, whatever the first reference shows
     OFF = "off"  # stays as in the first reference
+    AUTO = "auto"  # relative to a neutral frame that the user chose, else absolute
+
+
+CHANNELS = ("rotation", "translation", "scale", "expression", "mouth", "eyes", "gaze")
 
 
 def _about(tooltip: str) -> dict[str, Any]:
@@ -45,18 +49,19 @@ class Retargeting:
     )
     scale_gain: float = _gain("coming nearer and going away")
     expression: Follow = field(
-        default=Follow.ABSOLUTE,
+        default=Follow.AUTO,
         metadata=_about(
             "Brows, cheeks and nose. absolute: the driver's expression on this person's resting face, which all "
-            "references together tell; relative: the driver's expression on top of the first reference's."
+            "references together tell; relative: the driver's expression on top of the first reference's; auto: "
+            "relative where the neutral driving frame was chosen by hand."
         ),
     )
     expression_gain: float = _gain("brows, cheeks and nose")
-    mouth: Follow = field(default=Follow.ABSOLUTE, metadata=_about("Mouth, jaw and chin; modes as for the expression."))
+    mouth: Follow = field(default=Follow.AUTO, metadata=_about("Mouth, jaw and chin; modes as for the expression."))
     mouth_gain: float = _gain("mouth, jaw and chin")
-    eyes: Follow = field(default=Follow.ABSOLUTE, metadata=_about("Eyelids; modes as for the expression."))
+    eyes: Follow = field(default=Follow.AUTO, metadata=_about("Eyelids; modes as for the expression."))
     eyes_gain: float = _gain("the eyelids")
-    gaze: Follow = field(default=Follow.ABSOLUTE, metadata=_about("Where the eyes look; modes as for the expression."))
+    gaze: Follow = field(default=Follow.AUTO, metadata=_about("Where the eyes look; modes as for the expression."))
     gaze_gain: float = _gain("the gaze")
     contact: bool = field(default=True, metadata=_about("Close lips and lids fully whenever the driver does."))
     scale_lock: float = parameter(
@@ -69,6 +74,12 @@ class Retargeting:
 
     def __post_init__(self) -> None:
         check_ranges(self, "Retargeting")
+
+    def resolved(self, chosen: bool) -> Retargeting:
+        """The settings without AUTO; `chosen` says whether the user chose the neutral frame."""
+        mode = Follow.RELATIVE if chosen else Follow.ABSOLUTE
+        given = {name: mode for name in CHANNELS if self.follows(name) is Follow.AUTO}
+        return replace(self, **given)
 
     def gain(self, channel: str) -> float:
         """The gain of a channel, zero if it is off."""

@@ -12,6 +12,7 @@ from .contact import keep_contacts
 from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
 from .pose import pose_distance
 from .pose_limits import limit_angles
+from .rest_calibration import FRAMES, calibrate_rest
 from .retarget_settings import Follow, Retargeting
 from .tracking import BlendshapeNet, read_blendshapes
 from .types import DrivingMotion, Faces, References, Transfer
@@ -29,14 +30,15 @@ def retarget(
 ) -> DrivingMotion:
     """The motion on the output canvas; with this person's own face shape where the transfer is relative.
 
-    Absolute transfer leaves the motion alone. Relative transfer works in head coordinates (`canonical_shape`): the
-    driver's resting face is fused from the shot, or is the neutral frame that the user chose; ours is fused from all
-    references. What the driver's face differs from rest, in our proportions, is added to our resting face (or, channel
-    by channel, to the first reference's); lips and lids are made to meet; then the head is turned, scaled and shifted
-    from its pose in the first reference as the driver's since the frames in which its pose is most like that one.
-    After a cut all of this begins anew.
+    Absolute transfer leaves the motion alone, and every transfer leaves alone what was retargeted before. Relative
+    transfer works in head coordinates (`canonical_shape`): the driver's resting face is fused from the shot, or is the
+    neutral frame that the user chose; ours is fused from all references. What the driver's face differs from rest, in
+    our proportions, is added to our resting face, whose mouth is calibrated on the way (or, channel by channel, to the
+    first reference's); lips and lids are made to meet. Then the head is turned, scaled and shifted from its pose in the
+    first reference as the driver's since the frames in which its pose is most like that one. After a cut all of this
+    begins anew.
     """
-    if transfer is Transfer.ABSOLUTE:
+    if transfer is Transfer.ABSOLUTE or motion.transfer is Transfer.RELATIVE:
         return motion
     settings = settings or Retargeting()
     shots = [motion.at(span) for span in motion.shot_spans()]
@@ -60,6 +62,7 @@ def _retarget_shot(motion: DrivingMotion, references: References, settings: Reta
     """One shot's faces on the first reference's canvas."""
     driving, own = motion.faces, references.faces.at([0])
     neutral = None if motion.floating else motion.neutral
+    settings = settings.resolved(neutral is not None)
     their_rest = fuse_shape(driving if neutral is None else neutral)
     pose = head_pose(driving, their_rest.points)
     change = pose.to_head(driving.landmarks) - their_rest.points  # [T,478,3]
@@ -68,9 +71,20 @@ def _retarget_shot(motion: DrivingMotion, references: References, settings: Reta
     our_pose = head_pose(own, our_rest.points)
     first = our_pose.to_head(own.landmarks)  # [1,478,3]
 
-    shape = _follow_shape(change * ratio, first, our_rest, their_rest.points * ratio, settings)
+    change, their_points = change * ratio, their_rest.points * ratio
     placed = _follow_pose(motion, pose, our_pose, references, settings, neutral, their_rest)
-    landmarks = placed.to_image(shape)
+    if settings.mouth is Follow.ABSOLUTE and settings.gain("mouth") > 0:
+        some = torch.linspace(0, len(change) - 1, min(FRAMES, len(change))).round().long()
+        places = HeadPose(*(field[some] for field in placed))
+
+        def read(addition: Tensor) -> Tensor:
+            rest = our_rest._replace(points=our_rest.points + addition)
+            shapes = _follow_shape(change[some], first, rest, their_points, settings)
+            return read_blendshapes(_reader(), places.to_image(shapes))
+
+        addition = calibrate_rest(read, driving.blendshapes[some])
+        our_rest = our_rest._replace(points=our_rest.points + addition)
+    landmarks = placed.to_image(_follow_shape(change, first, our_rest, their_points, settings))
     return Faces(
         landmarks=landmarks,
         blendshapes=_blendshapes(landmarks, own),
@@ -105,7 +119,7 @@ def _follow_shape(
     base = first + (absolute @ shares)[:, None] * (rest.points - first)
     wanted = base + change
     if settings.contact:
-        wanted = keep_contacts(wanted, their_rest + change, their_rest, rest.points)
+        wanted = keep_contacts(wanted, their_rest + change, their_rest, base[0])
     return first + (gains @ shares)[:, None] * (wanted - first)
 
 
@@ -130,10 +144,10 @@ def _follow_pose(
         limited = limit_angles(torch.rad2deg(head_angles(rotation)), torch.rad2deg(shown), settings.reach)
         rotation = rotation_of_angles(torch.deg2rad(limited))
 
-    growth = steady(pose.scale.log(), settings.scale_lock).exp()
-    wanted = ours.scale * growth / start.scale
+    growth = steady((pose.scale / start.scale).log(), settings.scale_lock).exp()
+    wanted = ours.scale * growth
     if settings.scale is Follow.ABSOLUTE:
-        wanted = growth * height / motion.canvas[0]
+        wanted = growth * start.scale * height / motion.canvas[0]
     scale = ours.scale * (wanted / ours.scale) ** settings.gain("scale")
 
     wanted = ours.centre + (pose.centre - start.centre) * (ours.scale / start.scale)[:, None]
@@ -170,8 +184,8 @@ def _logarithm(rotation: Tensor) -> Tensor:
 
 
 def steady(values: Tensor, lock: float) -> Tensor:
-    """Values [T] that stay, at first in the middle, until the given ones [T] are farther than `lock` away."""
-    kept, steadied = float(values.median()), []
+    """Values [T] that stay, at first at 0, until the given ones [T] are farther than `lock` away."""
+    kept, steadied = 0.0, []
     for value in values.tolist():
         kept = min(max(kept, value - lock), value + lock)
         steadied.append(kept)

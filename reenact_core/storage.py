@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import ReenactError
-from .types import DrivingMotion, Faces, References
+from .types import DrivingMotion, Faces, References, Transfer
 
 VERSION = 1
 MOTION, REFERENCES = "reenact motion", "reenact references"
@@ -32,6 +32,7 @@ def save_motion(motion: DrivingMotion, path: Path) -> None:
     """
     tensors = _faces_out("faces", motion.faces) | _faces_out("neutral", motion.neutral)
     facts: dict[str, Any] = {"canvas": list(motion.canvas), "frame_rate": str(motion.frame_rate)}
+    facts["transfer"] = motion.transfer.value
     for name, value in motion._asdict().items():
         if isinstance(value, Tensor):
             tensors[name] = value
@@ -57,6 +58,7 @@ def load_motion(path: Path) -> DrivingMotion:
             canvas=(int(height), int(width)),
             frame_rate=Fraction(facts["frame_rate"]),
             neutral=_faces_in("neutral", tensors),
+            transfer=Transfer(facts.get("transfer", Transfer.ABSOLUTE.value)),
             **extra,
         )
     except (KeyError, ValueError, TypeError) as error:

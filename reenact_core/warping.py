@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .motion_models.base import MotionModel
 from .parallel import ahead
-from .retargeting import Transfer, retarget
+from .pose_limits import uncovered
+from .retargeting import Retargeting, Transfer, retarget
 from .types import DrivingMotion, Evidence, References
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ def warp_per_reference(
     size: int | None = None,
     memo_bytes: int = 0,
     chunk: int | None = None,
+    retargeting: Retargeting | None = None,
 ) -> WarpedReferences:
     """Prepare the dense warp of every reference to every driving frame; nothing is warped yet.
 
@@ -116,8 +118,11 @@ def warp_per_reference(
             so that one working pixel is one canvas pixel. Models of one fixed size ignore it.
         memo_bytes: budget for keeping evidence between runs with different strategies.
         chunk: frames computed together; fewer take less memory and let the caller look up more often. None chooses.
+        retargeting: what is taken over from the driver in relative transfer; None = the defaults.
     """
-    own = retarget(motion, references, transfer)
+    own = retarget(motion, references, transfer, retargeting)
+    for note in uncovered(own.faces, references.faces):
+        log.warning("%s", note)
     boxes = model.place(own)
     side = int(boxes[0, 2])
     working = model.working_size(side, size)

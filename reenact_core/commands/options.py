@@ -17,6 +17,7 @@ from ..fusion import FusionStrategy, strategy_class, strategy_names
 from ..fusion_space import FusionSpace
 from ..motion_models import MotionModel, load_model, model_names
 from ..motion_models.live_portrait_model import LivePortraitSettings
+from ..retargeting import Retargeting
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -91,6 +92,40 @@ def add_space(parser: argparse.ArgumentParser) -> None:
 def chosen_smoothing(options: argparse.Namespace) -> Smoothing:
     """Smoothing over time as the flags say."""
     return Smoothing(options.smoothing, options.hysteresis)
+
+
+def add_retargeting(parser: argparse.ArgumentParser) -> None:
+    """One flag per setting of retargeting."""
+    group = parser.add_argument_group("retargeting", "What relative motion takes over from the driver, and how.")
+    for item in fields(Retargeting):
+        about = f"{item.metadata['tooltip']}"
+        flag = _retargeting_flag(item.name)
+        if isinstance(item.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, help=about)
+        elif isinstance(item.default, Enum):
+            choices = [choice.value for choice in type(item.default)]
+            group.add_argument(flag, choices=choices, help=f"{about} Default {item.default.value}.")
+        else:
+            limits = f"{item.metadata['min']} to {item.metadata['max']}, default {item.default}."
+            group.add_argument(flag, type=float, metavar="X", help=f"{about} {limits}")
+
+
+def chosen_retargeting(options: argparse.Namespace) -> Retargeting:
+    """The settings of retargeting given as flags; the others keep their defaults.
+
+    Raises:
+        ReenactError: a value is out of range.
+    """
+    given: dict[str, Any] = {}
+    for item in fields(Retargeting):
+        value = getattr(options, _retargeting_flag(item.name).strip("-").replace("-", "_"))
+        if value is not None:
+            given[item.name] = type(item.default)(value)
+    return Retargeting(**given)
+
+
+def _retargeting_flag(name: str) -> str:
+    return f"--retarget-{name.replace('_', '-')}"
 
 
 def chosen_model(options: argparse.Namespace, given_model: str | None = None) -> MotionModel:

@@ -28,11 +28,13 @@ from ..warping import warp_per_reference
 from .driving import Player, driving_rate, is_footage, read_motion
 from .options import (
     add_model,
+    add_retargeting,
     add_smoothing,
     add_space,
     add_strategy,
     check_file_target,
     chosen_model,
+    chosen_retargeting,
     chosen_smoothing,
     chosen_strategy,
 )
@@ -58,7 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--neutral",
         type=int,
-        help="number of the neutral driving frame (default: the one most like the first reference)",
+        help="number of the resting driving frame, which the first reference then stands for (default: the driver's "
+        "resting face is told from all frames, and this person's from all references)",
     )
     parser.add_argument("--neutralise", type=float, default=0.0, metavar="X",
                         help="share of the first reference's own expression to take away, 0..1")  # fmt: skip
@@ -72,6 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="also write pictures of the fusion into this folder, in the format of the output: attribution, weights, "
         "disagreement, seams",
     )  # fmt: skip
+    add_retargeting(parser)
     add_model(parser)
     add_strategy(parser)
     parser.set_defaults(execute=execute)
@@ -83,6 +87,7 @@ def execute(options: argparse.Namespace) -> None:
         raise ReenactError(f"--size is {options.size}, but the working size must be at least 64 pixels.")
     if options.sheet is not None:
         check_file_target(options.sheet, (".png", ".jpg", ".jpeg"))
+    retargeting = chosen_retargeting(options)
     with ExitStack() as stack:
         # A place that cannot be written should be known now, not after the work.
         VideoWriter(options.output, driving_rate(options.driving), (64, 64)).abort()
@@ -96,7 +101,9 @@ def execute(options: argparse.Namespace) -> None:
         motion = driving = read_motion(options.driving, tracker, model, player, options.face, options.neutral)
         if options.neutralise:
             motion = neutralise(motion, face, options.neutralise)
-        warped = warp_per_reference(references, motion, model, Transfer(options.motion), options.size)
+        warped = warp_per_reference(
+            references, motion, model, Transfer(options.motion), options.size, retargeting=retargeting
+        )
         fused = fuse_references(warped, strategy, chosen_smoothing(options), space)
         writer = stack.enter_context(
             VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))
