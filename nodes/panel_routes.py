@@ -1,6 +1,6 @@
 """The server routes of the interactive panel.
 
-Frames are drawn one at a time beside the event loop. Of several requests of one panel only the newest is drawn, so
+Frames are drawn one at a time beside the event loop. Of several wishes of one panel only the newest is drawn, so
 that dragging a slider never queues up.
 """
 
