@@ -15,7 +15,8 @@ from ..training.avatars.renderer import Renderer
 from .exact import FrameClip, Performance
 
 _RATE = 15  # frames per second
-_FRAMES = 45
+_FRAMES = 60
+_BLEND = 25  # frames from rest into the motion; quicker ones look like a cut
 _LARGEST_YAW = 30.0  # degrees
 _FACE = 0.45  # height of the face in picture heights
 
@@ -52,6 +53,6 @@ def avatar_pairs(folder: Path, count: int, references: int, size: int = 320, see
 
 
 def _from_rest(controls: Controls) -> Controls:
-    """The same performance, beginning at rest: frame 0 without any motion, blended in over six frames."""
-    share = np.clip(np.arange(len(controls.shapes)) / 6, 0, 1)[:, None].astype(np.float32)
+    """The same performance, beginning at rest: frame 0 without any motion, blended in slowly."""
+    share = np.clip(np.arange(len(controls.shapes)) / _BLEND, 0, 1)[:, None].astype(np.float32)
     return Controls(*(field * share for field in controls))
