@@ -5,11 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import folders, panel_routes
+from .compare import Compare
 from .decode import Decode
 from .edit_motion import EditMotion
 from .encode_motion import EncodeMotion
 from .expression import ExpressionEditor
 from .fuse_references import FuseReferences
+from .fusion_preview import FusionPreview
 from .load_model import LoadModel
 from .load_references import LoadReferences
 from .make_motion import MakeMotion
@@ -34,7 +36,9 @@ class ReenactExtension(ComfyExtension):
             ExpressionEditor,
             WarpPerReference,
             FuseReferences,
+            FusionPreview,
             Decode,
+            Compare,
             ReenactVideo,
             SaveMotion,
             LoadMotion,

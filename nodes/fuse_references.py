@@ -19,7 +19,7 @@ from .folders import CATEGORY
 from .panel import RUNS
 from .progress import Progress
 from .stages import HostFused, HostWarped, light
-from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
+from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
 
 
 class FuseReferences(io.ComfyNode):
@@ -60,7 +60,8 @@ class FuseReferences(io.ComfyNode):
     def execute(cls, warped: HostWarped, **arguments: Any) -> io.NodeOutput:
         every = bool(arguments.get("all_pictures", True))
         source = warped.awake()
-        fused = fuse_references(source, chosen_strategy(arguments, source.model), chosen_smoothing(arguments))
+        strategy = chosen_strategy(arguments, source.model)
+        fused = fuse_references(source, strategy, chosen_smoothing(arguments), chosen_space(arguments))
         progress = Progress(len(source.boxes), cls.hidden.unique_id)
         parts: list[FusedChunk] = []
         pictures: list[tuple[Tensor, Tensor]] = []
@@ -80,7 +81,7 @@ class FuseReferences(io.ComfyNode):
         shown = shares[len(shares) // 2][None]
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
         seen = ui.PreviewImage(shown, cls=cls).as_dict() | about
-        return io.NodeOutput(HostFused(warped, tuple(parts)), shares, confidence, ui=seen)
+        return io.NodeOutput(HostFused(warped, tuple(parts), strategy.label), shares, confidence, ui=seen)
 
 
 def _on_canvas(colours: Tensor, chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:

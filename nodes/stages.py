@@ -103,6 +103,7 @@ class HostFused(NamedTuple):
 
     source: HostWarped
     parts: tuple[FusedChunk, ...]  # on the host's intermediate device
+    label: str = "fusion"  # the strategy, for comparisons
 
 
 class FusedEarlier(NamedTuple):

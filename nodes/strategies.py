@@ -8,8 +8,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..reenact_core.errors import ReenactError
 from ..reenact_core.fusing import Smoothing
 from ..reenact_core.fusion import FusionStrategy, strategy_class, strategy_names
+from ..reenact_core.fusion_space import FusionSpace
 from ..reenact_core.motion_models import MotionModel
 from .widgets import choice_inputs, chosen, described
 
@@ -39,8 +41,9 @@ def strategy_choices() -> dict[str, Any]:
 
 
 def strategy_inputs() -> list[io.Input]:
-    """Temporal smoothing and the strategy, which comes last because its parameters follow it."""
-    return [_smoothing_input(), *choice_inputs(STRATEGY, _options(), AUTO, _tooltip())]
+    """Smoothing over time, where to fuse, and the strategy, which comes last because its parameters follow it."""
+    choice = choice_inputs(STRATEGY, _options(), AUTO, _tooltip())
+    return [_smoothing_input(), _hysteresis_input(), _space_input(), *choice]
 
 
 def chosen_strategy(arguments: Mapping[str, Any], model: MotionModel) -> FusionStrategy:
@@ -65,8 +68,17 @@ def strategy_settings(name: str) -> type:
 
 def chosen_smoothing(arguments: Mapping[str, Any]) -> Smoothing:
     """The temporal smoothing that a node's arguments ask for."""
-    value = arguments.get("smoothing")
-    return Smoothing() if value is None else Smoothing(value)
+    given = {"memory": arguments.get("smoothing"), "hysteresis": arguments.get("hysteresis")}
+    return Smoothing(**{name: value for name, value in given.items() if value is not None})
+
+
+def chosen_space(arguments: Mapping[str, Any]) -> FusionSpace:
+    """Where a node's arguments ask to fuse; workflows from before there was a choice leave it to the model."""
+    value = arguments.get("space") or FusionSpace.AUTO.value
+    names = [space.value for space in FusionSpace]
+    if value not in names:
+        raise ReenactError(f"There is no fusion space {value!r}. Choose one of: {', '.join(names)}.")
+    return FusionSpace(value)
 
 
 def _smoothing_input() -> io.Float.Input:
@@ -77,6 +89,31 @@ def _smoothing_input() -> io.Float.Input:
         max=0.95,
         step=0.05,
         tooltip="How calmly the shares of the references change over time; 0 decides each frame by itself.",
+    )
+
+
+def _hysteresis_input() -> io.Float.Input:
+    about = Smoothing.__dataclass_fields__["hysteresis"].metadata
+    return io.Float.Input(
+        "hysteresis",
+        default=Smoothing().hysteresis,
+        min=about["min"],
+        max=about["max"],
+        step=about["step"],
+        tooltip=about["tooltip"],
+        optional=True,
+    )
+
+
+def _space_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "space",
+        options=[space.value for space in FusionSpace],
+        default=FusionSpace.AUTO.value,
+        tooltip="Where references are fused. features: in the model's feature maps, which its decoder turns into "
+        "pictures. images: in the warped pictures, without the decoder. both: the pictures over the decoded features, "
+        "where they can be trusted. auto: the model's own way. Only models with a decoder have a choice.",
+        optional=True,
     )
 
 

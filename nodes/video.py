@@ -28,7 +28,7 @@ from .networks import MotionNetwork
 from .progress import Progress
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
 from .stages import in_short_chunks
-from .strategies import chosen_smoothing, chosen_strategy, strategy_inputs
+from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
 
 FORMATS = ("mp4", "webm")
 
@@ -68,6 +68,8 @@ class ReenactVideo(io.ComfyNode):
     ) -> io.NodeOutput:
         network = model.ready()
         strategy, smoothing = chosen_strategy(arguments, network), chosen_smoothing(arguments)
+        space = chosen_space(arguments)
+        space.on(network)  # fails now rather than after the tracking
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
         with open_clip(video) as clip:
@@ -80,7 +82,7 @@ class ReenactVideo(io.ComfyNode):
                 _sound_file(clip, path) as sound,
                 VideoWriter(path, motion.frame_rate, warped.motion.canvas, sound) as writer,
             ):
-                for chunk in decode(fuse_references(warped, strategy, smoothing), arguments["feather"]):
+                for chunk in decode(fuse_references(warped, strategy, smoothing, space), arguments["feather"]):
                     writer.write(chunk.images.cpu())
                     progress.advance(chunk.stop - chunk.start, chunk.images[0])
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import tee
 from typing import NamedTuple
@@ -40,7 +40,13 @@ class Layout(Enum):
 class Display:
     """The comparison as a picture."""
 
-    layout: Layout = Layout.GRID
+    layout: Layout = field(
+        default=Layout.GRID,
+        metadata={
+            "tooltip": "grid: all side by side. wipe: two in one picture, left and right of an edge. difference: how "
+            "far each is from the truth, or without one from the first, amplified."
+        },
+    )
     gain: float = parameter(4.0, 1.0, 50.0, "Differences are multiplied by this.", 0.5)
     edge: float = parameter(0.5, 0.0, 1.0, "Where the wipe's edge lies, from left to right.")
 

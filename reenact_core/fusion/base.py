@@ -8,7 +8,7 @@ docs are made. It answers one question: which share of each pixel comes from whi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +37,12 @@ class FusionStrategy(ABC):
 
     def __post_init__(self) -> None:
         check_ranges(self, self.name)
+
+    @property
+    def label(self) -> str:
+        """The name, and what is not at its default: "confidence, temperature 0.5"."""
+        own = [item for item in fields(self) if getattr(self, item.name) != item.default]
+        return ", ".join([self.name, *(f"{item.name} {getattr(self, item.name):g}" for item in own)])
 
     def check(self, count: int) -> None:  # noqa: B027 - most strategies take any number of references
         """Refuses hyper-parameters that do not fit `count` references, before any work; raises ReenactError."""

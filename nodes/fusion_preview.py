@@ -1,0 +1,80 @@
+"""Pictures of what fusion did."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..reenact_core.errors import ReenactError
+from ..reenact_core.fusion_pictures import fusion_pictures, on_canvas
+from . import convert, sockets
+from .features import schema
+from .folders import CATEGORY
+from .progress import Progress
+from .stages import FusedEarlier, HostFused
+
+
+class FusionPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="ReenactFusionPreview",
+            display_name="Fusion Preview",
+            category=CATEGORY,
+            description="Shows whose pixel is where, the share of each reference, where references contradict each "
+            "other, and where the fusion makes edges of its own.",
+            search_aliases=["attribution", "weights", "mask", "disagreement", "seam", "debug"],
+            inputs=[
+                sockets.Fused.Input("fused", tooltip="The fused references."),
+                io.Int.Input(
+                    "reference",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Number of the reference whose share is given as a mask, in the order of the references.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "attribution", display_name="attribution", tooltip="Each pixel in the colour of its reference."
+                ),
+                io.Image.Output(
+                    "weights", display_name="weights", tooltip="The share of each reference, side by side."
+                ),
+                io.Image.Output(
+                    "disagreement",
+                    display_name="disagreement",
+                    tooltip="Light where references that claim to show a pixel contradict each other.",
+                ),
+                io.Image.Output(
+                    "seams", display_name="seams", tooltip="Light where the fusion makes an edge that no reference has."
+                ),
+                io.Mask.Output("mask", display_name="mask", tooltip="White where the chosen reference is shown."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, fused: HostFused, reference: int = 1) -> io.NodeOutput:
+        warped = fused.source.awake()
+        count = len(warped.references.images)
+        if reference > count:
+            raise ReenactError(f"There is no reference {reference}, there are {count}. Choose one of them.")
+        progress = Progress(len(warped.boxes), cls.hidden.unique_id)
+        pictures: dict[str, list[Tensor]] = {}
+        masks: list[Tensor] = []
+        for part in FusedEarlier(warped, fused.parts).chunks():
+            boxes = warped.boxes[part.start : part.stop]
+            drawn = fusion_pictures(warped, warped.evidence(part.start, part.stop), part.weights)
+            for name, shown in drawn.shown().items():
+                placed = shown if name == "weights" else on_canvas(shown, boxes, warped.motion.canvas)
+                pictures.setdefault(name, []).append(convert.to_host(placed))
+            mask = drawn.weights[:, reference - 1, None]
+            masks.append(convert.mask_to_host(on_canvas(mask, boxes, warped.motion.canvas)))
+            progress.advance(part.stop - part.start)
+        images = {name: torch.cat(parts) for name, parts in pictures.items()}
+        middle = len(warped.boxes) // 2
+        strip = torch.cat([images[name][middle] for name in ("attribution", "disagreement", "seams")], 1)
+        outputs = [images[name] for name in ("attribution", "weights", "disagreement", "seams")]
+        return io.NodeOutput(*outputs, torch.cat(masks), ui=ui.PreviewImage(strip[None], cls=cls))
