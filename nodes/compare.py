@@ -48,11 +48,13 @@ class Compare(io.ComfyNode):
                     default=5,
                     min=1,
                     max=1000,
+                    optional=True,
                     tooltip="Measure every so many frames; the perceptual distance takes its time.",
                 ),
                 io.String.Input(
                     "metrics_folder",
                     default="",
+                    optional=True,
                     tooltip="Folder with the network for the perceptual distance LPIPS; empty: without it.",
                 ),
             ],

@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "host"))
 from host_server import HostServer  # noqa: E402
 
 TABLES = "<!-- inputs and outputs -->"
+GROUPS = ("images", "fusions")  # sockets that grow; listed once
 
 
 def main() -> None:
@@ -68,12 +69,14 @@ def _key(name: str) -> str:
 
 def _tables(info: dict[str, Any]) -> str:
     lines = ["## Inputs", "", "| Input | Default | What it does |", "|---|---|---|"]
-    grown = False
+    grown: set[str] = set()
     for name, spec in _inputs(info).items():
-        if name.startswith("images."):
-            if grown:
+        group = name.partition(".")[0]
+        if group in GROUPS:
+            if group in grown:
                 continue
-            grown, name = True, "images"
+            grown.add(group)
+            name = group
         default = spec[1].get("default", "")
         lines.append(f"| {name} | {default if default != '' else ''} | {_cell(spec[1]['tooltip'])} |")
     if info["output_name"]:

@@ -35,13 +35,20 @@ OUTPUTS: dict[str, list[tuple[str, str]]] = {
         ("flow", "IMAGE"),
     ],
     "ReenactFuseReferences": [("fused", "REENACT_FUSED"), ("attribution", "IMAGE"), ("confidence", "MASK")],
+    "ReenactCompare": [("images", "IMAGE"), ("table", "STRING"), ("frame_rate", "FLOAT")],
+    "ReenactFusionPreview": [
+        ("attribution", "IMAGE"),
+        ("weights", "IMAGE"),
+        ("disagreement", "IMAGE"),
+        ("seams", "IMAGE"),
+        ("mask", "MASK"),
+    ],
     "ReenactDecode": [("images", "IMAGE"), ("mask", "MASK"), ("frame_rate", "FLOAT")],
     "ReenactVideo": [("video", "VIDEO")],
     "GetVideoComponents": [("images", "IMAGE"), ("audio", "AUDIO"), ("fps", "FLOAT")],
     "CreateVideo": [("VIDEO", "VIDEO")],
     "SaveVideo": [],
     "PreviewImage": [],
-    "ImageStitch": [("IMAGE", "IMAGE")],
     "ImageScaleBy": [("IMAGE", "IMAGE")],
     "ImageCompositeMasked": [("IMAGE", "IMAGE")],
     "MarkdownNote": [],
@@ -191,26 +198,28 @@ def compare_strategies() -> Graph:
     graph.note(
         (0, -260),
         (680, 200),
-        "## Two strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. "
-        "Left: what suits the model best. Right: the one reference that is nearest in pose and expression. Choose "
-        "others and run again.\n\nThe small pictures on the fusion nodes say which reference each pixel came from.",
+        "## Strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. First "
+        "what suits the model best, then the one reference that is nearest in pose and expression. Choose others and "
+        "run again, or connect a third node.\n\n*Compare Fusions* also shows wipes and amplified differences, and "
+        "measures every result against the true frames. *Fusion Preview* shows whose pixel is where.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
     model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     motion = graph.motion((350, 760), model, (sample, 1))
+    truth = graph.add("GetVideoComponents", (20, 560), (270, 110), {"video": (sample, 1)})
     warped = graph.warp((740, 40), model, references, motion, "absolute")
-    left = graph.fuse((1110, 40), warped, "auto", "Fuse References: left")
-    right = graph.fuse((1110, 720), warped, "nearest", "Fuse References: right")
-    one, two = graph.decode((1490, 40), left), graph.decode((1490, 720), right)
-    links: dict[str, Link] = {"image1": (one, 0), "image2": (two, 0)}
-    joined = graph.add("ImageStitch", (1830, 40), (300, 180), links, ("right", True, 8, "white"))
-    graph.video((1830, 280), (joined, 0), (one, 2), "compare_strategies")
-    graph.group("Input", (0, -30, 310, 510), "input")
+    first = graph.fuse((1110, 40), warped, "auto", "Fuse References: first")
+    second = graph.fuse((1110, 720), warped, "nearest", "Fuse References: second")
+    links: dict[str, Link] = {"fusions.fused0": (first, 0), "fusions.fused1": (second, 0), "truth": (truth, 0)}
+    compared = graph.add("ReenactCompare", (1490, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
+    graph.add("ReenactFusionPreview", (1490, 720), (330, 480), {"fused": (first, 0)}, (1,))
+    graph.video((1870, 40), (compared, 0), (compared, 2), "compare_strategies")
+    graph.group("Input, and the truth", (0, -30, 310, 740), "input")
     graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
-    graph.group("4 and 5, left", (1090, -30, 700, 670), "stages")
-    graph.group("4 and 5, right", (1090, 650, 700, 670), "stages")
-    graph.group("Side by side", (1810, -30, 460, 990), "output")
+    graph.group("4, first", (1090, -30, 370, 670), "stages")
+    graph.group("4, second", (1090, 650, 370, 670), "stages")
+    graph.group("5 and comparison", (1470, -30, 840, 1350), "output")
     return graph
 
 
