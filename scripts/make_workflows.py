@@ -198,9 +198,9 @@ def compare_strategies() -> Graph:
     graph.note(
         (0, -260),
         (680, 200),
-        "## Strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. First "
-        "what suits the model best, then the one reference that is nearest in pose and expression. Choose others and "
-        "run again, or connect a third node.\n\n*Compare Fusions* also shows wipes and amplified differences, and "
+        "## Strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. "
+        "First what suits the model best, then the one reference that is nearest in pose and expression. Choose others "
+        "and run again, or connect a third node.\n\n*Compare Fusions* also shows wipes and amplified differences, and "
         "measures every result against the true frames. *Fusion Preview* shows whose pixel is where.",
     )
     sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))

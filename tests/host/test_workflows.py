@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.host, pytest.mark.browser]
 FOLDER = Path(__file__).resolve().parents[2] / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 FRAMES = {"references_from_video": 45, "one_node_video": 45, **dict.fromkeys(STAND_INS, 45)}
-SIZES = {"compare_strategies": (350, 708), "composite_and_upscale": (700, 700)}
+SIZES = {"compare_strategies": (776, 700), "composite_and_upscale": (700, 700)}
 WRITTEN: dict[str, dict] = {
     "ReenactLoadReferences": {"strengths": "1", "labels": "", "show_landmarks": True},
     "ReenactEncodeMotion": {"frame_rate": 25, "face_index": 0, "smooth": True, "neutral_frame": -1},
@@ -26,7 +26,8 @@ WRITTEN: dict[str, dict] = {
     "ReenactDecode": {"paste_back": True, "feather": 0.08},
     "ReenactVideo": {"transfer": "relative", "size": 0, "neutral_frame": -1, "feather": 0.08, "format": "mp4",
                      "smoothing": 0.6, "strategy": "auto"},
-    "ImageStitch": {"direction": "right", "match_image_size": True, "spacing_width": 8, "spacing_color": "white"},
+    "ReenactCompare": {"layout": "grid", "gain": 4, "edge": 0.5, "every": 5, "metrics_folder": ""},
+    "ReenactFusionPreview": {"reference": 1},
     "ImageScaleBy": {"upscale_method": "lanczos", "scale_by": 2},
     "SaveVideo": {"format": "auto", "codec": "auto"},
 }  # fmt: skip
