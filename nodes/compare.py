@@ -10,7 +10,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..reenact_core.comparing import Display, Scorer, frames_side_by_side, score_table
-from ..reenact_core.decoding.decode import Fused
+from ..reenact_core.decoding.decode import Fused, FusedInTasks
 from ..reenact_core.errors import ImageError
 from ..reenact_core.evaluation.networks import Lpips, load_metric_networks
 from . import convert, sockets
@@ -75,7 +75,7 @@ class Compare(io.ComfyNode):
         given: list[HostFused] = grown("fusions", "fused", arguments)
         display = settings_of(Display, arguments)
         display.check(len(given))
-        fusions: dict[str, Fused] = {}
+        fusions: dict[str, Fused | FusedInTasks] = {}
         for number, fused in enumerate(given, 1):
             label = fused.label if fused.label not in fusions else f"{fused.label} ({number})"
             fusions[label] = FusedEarlier(fused.source.awake(), fused.parts)

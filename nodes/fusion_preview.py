@@ -64,7 +64,8 @@ class FusionPreview(io.ComfyNode):
         progress = Progress(len(warped.boxes), cls.hidden.unique_id)
         pictures: dict[str, list[Tensor]] = {}
         masks: list[Tensor] = []
-        for part in FusedEarlier(warped, fused.parts).chunks():
+        for bring in FusedEarlier(warped, fused.parts).tasks():
+            part = bring()
             boxes = warped.boxes[part.start : part.stop]
             drawn = fusion_pictures(warped, warped.evidence(part.start, part.stop), part.weights)
             for name, shown in drawn.shown().items():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .decoding import decode
-from .decoding.decode import Fused
+from .decoding.decode import Fused, FusedInTasks
 from .errors import ReenactError
 from .evaluation.metrics import l1, psnr, similarity
 from .evaluation.networks import SMALLEST_LPIPS_SIDE, Lpips
@@ -166,7 +166,9 @@ def fuse_each(
     return [SharedFusion(*pair) for pair in zip(fusions, tee(warped.all_evidence(), len(fusions)), strict=True)]
 
 
-def frames_side_by_side(fusions: Mapping[str, Fused], feather: float = 0.08) -> Iterator[dict[str, Tensor]]:
+def frames_side_by_side(
+    fusions: Mapping[str, Fused | FusedInTasks], feather: float = 0.08
+) -> Iterator[dict[str, Tensor]]:
     """Finished frames [3,H,W] in [0,1] of every fusion by name, frame by frame.
 
     Raises:
@@ -180,7 +182,7 @@ def frames_side_by_side(fusions: Mapping[str, Fused], feather: float = 0.08) -> 
         yield dict(zip(fusions, frames))
 
 
-def _frames(fused: Fused, feather: float) -> Iterator[Tensor]:
+def _frames(fused: Fused | FusedInTasks, feather: float) -> Iterator[Tensor]:
     for chunk in decode(fused, feather):
         yield from chunk.images
 
