@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import quote
 
 from . import tables
 from .added_reference import GIVEN, GOOD, KINDS
@@ -71,7 +70,7 @@ def to_html(studies: Sequence[ModelStudy], about: dict[str, str], folder: Path) 
     clips = first.result.clips
     facts = [f"{html.escape(key)} {html.escape(value)}" for key, value in about.items()]
     facts.insert(0, f"{len(clips)} clips, {sum(len(clip.sampled) for clip in clips)} measured frames")
-    links = "".join(f'<a href="#{quote(study.name)}">{html.escape(study.name)}</a>' for study in studies)
+    links = "".join(f'<a href="#{html.escape(study.name)}">{html.escape(study.name)}</a>' for study in studies)
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width"><title>Fusion study</title>',
@@ -92,7 +91,7 @@ def _model_section(study: ModelStudy, folder: Path) -> str:
     lines = "".join(f"<li class={kind}>{html.escape(text)}" for kind, text in verdict_lines(study))
     notes = "".join(f"<li>{html.escape(note)}" for note in result.notes)
     parts = [
-        f'<h2 id="{quote(study.name)}">{html.escape(study.name)}</h2>',
+        f'<h2 id="{html.escape(study.name)}">{html.escape(study.name)}</h2>',
         f"<ul class=verdict>{lines}</ul>",
         "<h3>The default against the others</h3>",
         _verdict_table(study),
@@ -244,12 +243,17 @@ def _values(rows: Sequence[Row], key: str, method: Method) -> dict[str, float]:
     }
 
 
+def _link(path: str) -> str:
+    """A relative path as it may stand in a link, whatever signs a file's name holds."""
+    return "".join(c if c.isalnum() or c in "/._-" else "".join(f"%{byte:02X}" for byte in c.encode()) for c in path)
+
+
 def _pictures(study: ModelStudy, folder: Path) -> str:
     figures = []
     for clip in study.result.clips:
         path = folder / "pictures" / study.name / f"{clip.name}.jpg"
         if path.is_file():
-            source = quote(f"pictures/{study.name}/{clip.name}.jpg")
+            source = _link(f"pictures/{study.name}/{clip.name}.jpg")
             name = html.escape(clip.name)
             figures.append(
                 f"<details><summary>{name}</summary><figure><a href='{source}'><img loading=lazy alt='{name}' "

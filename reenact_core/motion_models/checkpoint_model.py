@@ -9,6 +9,7 @@ its picture, absolute motion the driving square on a canvas into which the first
 from __future__ import annotations
 
 import logging
+import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -28,6 +29,8 @@ from .layers import dtype_of
 from .sampling import resize_grids, sample_2d
 
 log = logging.getLogger(__name__)
+
+_CONVERTING = threading.RLock()
 
 Value = TypeVar("Value")
 
@@ -199,11 +202,14 @@ class CheckpointModel(MotionModel):
 
     def _checked(self, compute: Callable[[], Value]) -> Value:
         """What `compute` returns; where half precision overflows, computed again in float32, which then stays."""
-        value = compute()
-        if dtype_of(self.network) == torch.float32 or _is_finite(value):
-            return value
-        log.warning("%s exceeds the range of %s here; it goes on in float32.", self.title, dtype_of(self.network))
-        self.network.float()
+        with _CONVERTING:  # chunks are computed side by side, and none may meet a network that is half converted
+            dtype = dtype_of(self.network)
+            if dtype != torch.float32:
+                value = compute()
+                if _is_finite(value):
+                    return value
+                log.warning("%s exceeds the range of %s here; it goes on in float32.", self.title, dtype)
+                self.network.float()
         return compute()
 
 
