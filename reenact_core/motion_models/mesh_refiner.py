@@ -1,8 +1,8 @@
 """The refiner of the face-mesh model: what warping cannot give is mended in the fused picture, once per frame.
 
 Shading that changes as the head turns, ghosts where references disagree, the inside of a mouth that no reference
-shows. It paints a residual at REFINED pixels per box whatever the picture's size, so that detail finer than that stays
-what the references showed. The network is a U-Net on pixel-unshuffled pictures (Shi et al. 2016,
+shows. It paints a soft residual at REFINED pixels per box whatever the picture's size, so that fine detail stays what
+the references showed. The network is a U-Net on pixel-unshuffled pictures (Shi et al. 2016,
 https://arxiv.org/abs/1609.05158).
 """
 
@@ -56,8 +56,15 @@ class MeshRefiner(nn.Module):
         x = self.up2(torch.cat([double(self.down3(skip2)), skip2], 1))
         x = self.up1(torch.cat([double(x), skip1], 1))
         x = self.up0(torch.cat([double(x), skip0], 1))
-        residual = REACH * torch.tanh(F.pixel_shuffle(self.leave(x).float(), STEP))
+        residual = _soften(REACH * torch.tanh(F.pixel_shuffle(self.leave(x).float(), STEP)))
         return _resize(residual, size).to(pictures).add_(pictures)
+
+
+def _soften(residual: Tensor) -> Tensor:
+    """Without its finest detail, which a perceptual loss fills with hatching: detail is the references' task."""
+    for _ in range(2):
+        residual = F.avg_pool2d(F.pad(residual, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return residual
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:
