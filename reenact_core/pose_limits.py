@@ -46,7 +46,7 @@ def uncovered(motion: Faces, references: Faces) -> tuple[str, ...]:
             # Written as people read it: "beyond 35", "beyond -20".
             what = f"{name} beyond {sign * limit:.0f} degrees"
             notes += _note(what, sign * wanted[:, axis], limit, lambda value, sign=sign: f"{sign * value:.0f}")
-    for name, key in (("an open jaw", "jawOpen"), ("closed eyes", "eyeBlinkLeft")):
+    for name, key in (("jaw opening", "jawOpen"), ("lid closure", "eyeBlinkLeft")):
         index = BLENDSHAPE_NAMES.index(key)
         limit = float(references.blendshapes[:, index].max()) + SHOWN_EXPRESSION
         what = f"{name} beyond {limit:.2f}"

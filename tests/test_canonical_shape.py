@@ -77,6 +77,6 @@ def test_what_no_reference_shows_is_named():
     motion.blendshapes[0, JAW] = 0.8
     notes = uncovered(motion, references)
     assert any(n.startswith("yaw beyond 35 degrees is not covered by any reference: 2 of 3 frames") for n in notes)
-    assert any("open jaw" in n and "in frame 0" in n for n in notes)
+    assert any("jaw opening" in n and "in frame 0" in n for n in notes)
     assert len(notes) == 2
     assert uncovered(posed_faces([turned(5)]), references) == ()
