@@ -25,6 +25,8 @@ SELECT = """(type) => {
     const node = window.app.graph._nodes.find((n) => n.type === type)
     window.app.canvas.selectNode(node)
     window.app.canvas.centerOnNode(node)
+    window.app.canvas.ds.scale = 0.5  // a tall node's buttons would lie under the tabs
+    window.app.canvas.centerOnNode(node)
     window.app.canvas.setDirty(true, true)
 }"""
 
