@@ -57,7 +57,7 @@ def test_permuting_references_permutes_every_decision():
     with torch.no_grad():
         plain, moved = network(inputs), network(shuffled(inputs, order))
     for name, one, other in zip(plain._fields, plain, moved):
-        assert torch.allclose(one[:, order], other, atol=2e-3), name
+        assert torch.allclose(one[:, order], other, atol=1e-3 * float(one.abs().max())), name
     assert not torch.allclose(plain.scores, moved.scores, atol=1e-2)
 
 
