@@ -41,7 +41,7 @@ def peak_megabytes(driving: Path, reference: Path, output: Path) -> float:
     arguments = ["run", "--references", str(reference), "--driving", str(driving), "--output", str(output)]
     done = subprocess.run(
         [sys.executable, "-c", RUN, *arguments, "--size", "64"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
         capture_output=True,
         text=True,
         check=False,
