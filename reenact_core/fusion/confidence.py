@@ -17,7 +17,7 @@ class Confidence(FusionStrategy):
     summary = "Each pixel prefers the references that show it best."
 
     temperature: float = parameter(
-        0.1,
+        0.2,
         0.02,
         4.0,
         "1 shares a pixel in proportion to confidence; lower takes the best, higher approaches the mean.",
