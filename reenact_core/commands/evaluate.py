@@ -15,10 +15,17 @@ from ..evaluation.report import AVATARS, REBUILT, markdown_table, write_html
 from ..evaluation.result import write_json
 from ..evaluation.settings import Settings
 from ..evaluation.subject import find_clips, pipeline_stages
-from ..fusion import strategy_class, strategy_names
+from ..fusion import strategy_class
 from ..retargeting import Transfer
 from ..tracking import FaceTracker
-from .options import add_model, add_smoothing, check_file_target, chosen_model, chosen_smoothing
+from .options import (
+    add_measurement,
+    add_model,
+    add_smoothing,
+    check_file_target,
+    chosen_model,
+    chosen_smoothing,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -31,14 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "instead, whose truth is known",
     )  # fmt: skip
     parser.add_argument("--pairs", type=int, default=4, help="of avatars")
-    parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
-    parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
-    parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
-    parser.add_argument("--html", type=Path, help="write a report with pictures and curves here")
-    parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
     parser.add_argument("--every", type=int, default=10, help="reconstruct every k-th frame of the second half")
-    parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
-    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
+    add_measurement(parser)
     add_smoothing(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)

@@ -12,10 +12,17 @@ from ..evaluation.subject import find_clips, intended_faces, pipeline_stages
 from ..evaluation.transfer import TransferSettings, evaluate_transfer
 from ..evaluation.transfer_report import markdown_table, write_html
 from ..evaluation.transfer_result import write_json
-from ..fusion import strategy_class, strategy_names
+from ..fusion import strategy_class
 from ..retargeting import Transfer
 from ..tracking import FaceTracker
-from .options import add_model, add_smoothing, check_file_target, chosen_model, chosen_smoothing
+from .options import (
+    add_measurement,
+    add_model,
+    add_smoothing,
+    check_file_target,
+    chosen_model,
+    chosen_smoothing,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -26,20 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--people", nargs="+", required=True, type=Path, help="videos of those who are moved, or folders of videos"
     )
-    parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
-    parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
     parser.add_argument("--motion", choices=[t.value for t in Transfer], default=Transfer.RELATIVE.value)
-    parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
-    parser.add_argument("--html", type=Path, help="write a report with pictures and curves here")
-    parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
     parser.add_argument("--every", type=int, default=defaults.step, help="transfer every k-th driving frame")
     parser.add_argument("--most-frames", type=int, default=defaults.most_frames, help="at most about so many per pair")
     parser.add_argument(
         "--near", type=float, default=defaults.near,
         help="pose and expression distance up to which a real frame is alike; 1 is a difference one clearly sees",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
-    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
+    add_measurement(parser)
     add_smoothing(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)

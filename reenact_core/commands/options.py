@@ -183,3 +183,14 @@ def chosen_strategy(options: argparse.Namespace, model: MotionModel, name: str |
     kind = strategy_class(name or options.strategy or model.default_strategy)
     given = {item.name: getattr(options, f"{kind.name}_{item.name}", None) for item in fields(kind)}
     return kind(**{key: value for key, value in given.items() if value is not None})
+
+
+def add_measurement(parser: argparse.ArgumentParser) -> None:
+    """What every measurement on clips takes: numbers of references, strategies, reports, metric networks, limits."""
+    parser.add_argument("--references", nargs="+", type=int, default=[1, 2, 4, 8], help="numbers of references")
+    parser.add_argument("--strategies", nargs="+", help=f"of: {', '.join(strategy_names())}; default: the model's own")
+    parser.add_argument("--json", required=True, type=Path, help="write all figures here (schema: docs/evaluation.md)")
+    parser.add_argument("--html", type=Path, help="write a report with pictures and curves here")
+    parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
+    parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
+    parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")

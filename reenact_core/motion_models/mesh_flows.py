@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
+from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS
 from ..tracking import canonical_mesh
 from ..types import Faces
 
@@ -29,7 +29,6 @@ COUNT = 6
 FINER = 2  # the mesh is drawn on a grid this much finer: eyelids and lips are only a few cells wide
 HEAD_DEPTHS = (0.0, 0.35, 0.8)  # behind the face's mean depth, in face heights
 TORSO_DAMPING = 0.4
-MESH_POINTS = 468
 # Brows' upper ends, nose bridge, eye corners, temples, cheek bones: points that expressions hardly move.
 RIGID = (
     10,
