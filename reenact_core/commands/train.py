@@ -11,11 +11,11 @@ from typing import Any
 from ..errors import ReenactError
 from ..evaluation.networks import LPIPS_FILE
 from ..tracking import FaceTracker, PersonMatte
+from ..training.augmentation import Augmentation
 from ..training.avatars import AvatarConfig, load_avatars
 from ..training.clips import load_clips
 from ..training.loop import TrainingConfig, train
 from ..training.losses import LossWeights
-from ..training.samples import Augmentation
 from ..video import is_video
 from .options import chosen_device
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,27 +18,21 @@ from ..motion_models.face_mesh import BOX_LIFT, GRID, EncodedReferences, coarsen
 from ..motion_models.mesh_flows import FINER, MESH_POINTS, Flows, box_points
 from ..motion_models.mesh_network import FINE
 from ..types import Faces
+from .augmentation import (
+    Augmentation,
+    compress,
+    flip,
+    other_background,
+    other_camera,
+    other_light,
+    recolour,
+    reshape,
+    stranger,
+)
 from .clips import Clip
 from .exact_truth import ExactFlow, flow_and_visibility, hide_reference, mirror, move_reference
 
 BOX_EXTENTS = (1.8, 2.5)  # box sides in face extents: at run time sides are rounded up to whole steps
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far training samples stray from the clips; probabilities 0..1."""
-
-    colour: float = 0.12  # standard deviation of the entries of the shared colour matrix
-    exposure: float = 0.4  # probability that references differ in exposure
-    exposure_range: float = 0.12  # largest log gain between references
-    flip: float = 0.5
-    other_camera: float = 0.3  # probability that a reference has a framing of its own
-    blur: float = 0.1  # probability that one reference is blurred
-    stranger: float = 0.12  # probability that one of three or more references shows somebody else
-    bad_light: float = 0.1  # probability that one of three or more references is lit quite differently
-    background: float = 0.1  # probability that another background is put behind the person in all pictures
-    compression: float = 0.15  # probability that references are compressed as JPEG
-    hard_pose: float = 0.4  # probability that references are drawn far from the driving frame
 
 
 class Sample(NamedTuple):
@@ -69,15 +61,17 @@ def draw(
     chosen = _choose_references(clip, driving, count, augmentation, rng)
     truth_face = clip.faces.at([driving])
     images = clip.frames[[*chosen, driving]].float() / 255
-    images = _recolour(images, augmentation, rng)
+    images = recolour(images, augmentation, rng)
     people, facing = clip.person[[*chosen, driving]].float() / 255, clip.facing[chosen]
     faces = clip.faces.at(chosen)
     flipped = rng.random() < augmentation.flip
     if flipped:
         images, people = images.flip(-1), people.flip(-1)
-        faces, truth_face = (_flip(f, images.shape[-1]) for f in (faces, truth_face))
+        faces, truth_face = (flip(f, images.shape[-1]) for f in (faces, truth_face))
+    if clip.truth is None and rng.random() < augmentation.reshape:
+        images, people, faces, truth_face = reshape(images, people, faces, truth_face, augmentation, rng)
     if others and rng.random() < augmentation.background:
-        images = _other_background(images, people, rng.choice(others), rng)
+        images = other_background(images, people, rng.choice(others), rng)
 
     boxes = _random_box(truth_face, rng)
     exact = _exact_flow(clip, driving, chosen, boxes, flipped)
@@ -89,7 +83,7 @@ def draw(
     distance = torch.cdist(clip.descriptors[[driving]], clip.descriptors[chosen])
     for r in range(count):
         if rng.random() < augmentation.other_camera:
-            moved = _other_camera(references[r], person[r], faces.at([r]), truth_face, rng)
+            moved = other_camera(references[r], person[r], faces.at([r]), truth_face, rng)
             references[r], person[r], usable[r], background[r] = moved[:4]
             faces.landmarks[r] = moved[4]
             if exact is not None:
@@ -98,13 +92,13 @@ def draw(
     if count >= 3 and others and rng.random() < augmentation.stranger:
         r = rng.randrange(count)
         guest = rng.choice(others)
-        references[r], person[r], usable[r], background[r], faces.landmarks[r], facing[r], distance[0, r] = _stranger(
+        references[r], person[r], usable[r], background[r], faces.landmarks[r], facing[r], distance[0, r] = stranger(
             guest, clip.descriptors[driving], truth_face, (references.shape[-2], references.shape[-1]), rng
         )
         same_camera[r] = 0
         exact = None if exact is None else hide_reference(exact, r)
     if rng.random() < augmentation.compression:
-        references = torch.stack([_compress(reference, rng.randrange(25, 70)) for reference in references])
+        references = torch.stack([compress(reference, rng.randrange(25, 70)) for reference in references])
     if count > 1 and rng.random() < augmentation.blur:
         worst, reach = rng.randrange(count), rng.choice((5, 9))
         references[worst : worst + 1] = F.avg_pool2d(
@@ -112,7 +106,7 @@ def draw(
         )
     if count >= 3 and rng.random() < augmentation.bad_light:
         worst = rng.randrange(count)
-        references[worst] = _other_light(references[worst], rng)
+        references[worst] = other_light(references[worst], rng)
 
     cell = float(boxes[0, 2]) / GRID
     encoded = EncodedReferences(
@@ -167,69 +161,6 @@ def _choose_references(
     return [rng.choice(others) for _ in range(count)] if len(others) < count else rng.sample(others, count)
 
 
-def _recolour(images: Tensor, augmentation: Augmentation, rng: random.Random) -> Tensor:
-    """One colour matrix and offset for all pictures [N,3,H,W], and small exposure differences between them."""
-    generator = torch.Generator().manual_seed(rng.getrandbits(31))
-    matrix = torch.eye(3) + torch.randn(3, 3, generator=generator) * augmentation.colour
-    offset = torch.randn(3, 1, 1, generator=generator) * 0.06
-    images = torch.einsum("ij,njhw->nihw", matrix, images - 0.5) + 0.5 + offset
-    if rng.random() < augmentation.exposure:
-        gains = (torch.rand(len(images), 1, 1, 1, generator=generator) * 2 - 1) * augmentation.exposure_range
-        images = images * gains.exp()
-    return images.clamp(0, 1)
-
-
-def _other_background(images: Tensor, people: Tensor, guest: Clip, rng: random.Random) -> Tensor:
-    """Pictures [N,3,H,W] with one frame of another clip behind the person, standing still, mattes [N,1,H/4,W/4]."""
-    size = (images.shape[-2], images.shape[-1])
-    behind = guest.frames[[rng.randrange(len(guest.frames))]].float() / 255
-    behind = F.interpolate(behind.flip(rng.choice((-1, -2))), size=size, mode="bilinear", align_corners=False)
-    alpha = F.interpolate(people, size=size, mode="bilinear", align_corners=False)
-    return torch.lerp(behind.expand_as(images), images, ((alpha - 0.5) * 3 + 0.5).clamp(0, 1))
-
-
-def _compress(image: Tensor, quality: int) -> Tensor:
-    """A picture [3,H,W] as a JPEG of that quality shows it."""
-    pixels = (image.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy()
-    _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR)).permute(2, 0, 1).float() / 255
-
-
-def _other_light(image: Tensor, rng: random.Random) -> Tensor:
-    """A picture [3,H,W] as if the sun had moved: another exposure and contrast, and a shadow across it."""
-    axis = torch.linspace(-1, 1, image.shape[-1])
-    side = (rng.uniform(-0.5, 0.5) * axis).exp()[None, None]
-    tint = torch.tensor([rng.uniform(0.8, 1.2) for _ in range(3)])[:, None, None]
-    return (image.clamp_min(1e-4) ** rng.uniform(0.6, 1.7) * side * tint * rng.uniform(0.6, 1.5)).clamp(0, 1)
-
-
-def _stranger(
-    guest: Clip, wanted: Tensor, driving: Faces, size: tuple[int, int], rng: random.Random
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Somebody else's frame in the place of a reference: image, matte, usable pixels, background map, landmarks,
-    facing, distance; cut to `size` (H, W) around the face."""
-    index = rng.randrange(len(guest.frames))
-    image, matte = guest.frames[index].float() / 255, guest.person[index].float() / 255
-    landmarks = guest.faces.landmarks[index].clone()
-    height, width = size
-    corner = landmarks[:MESH_POINTS, :2].mean(0) - torch.tensor([width / 2, height / 2])
-    points = geometry.pixel_grid(height, width) + corner
-    grid = geometry.normalise(points, (image.shape[-2], image.shape[-1]))[None]
-    landmarks[:, :2] -= corner
-    small = F.interpolate(geometry.sample(matte[None], grid), size=(height // 4, width // 4), mode="area")[0]
-    inside = (grid.abs() <= 1).all(-1).to(image)
-    distance = (guest.descriptors[index] - wanted).norm()
-    picture = geometry.sample(image[None], grid)[0]
-    return picture, small, inside, _laid(landmarks, driving), landmarks, guest.facing[index], distance
-
-
-def _laid(landmarks: Tensor, driving: Faces) -> Tensor:
-    """The background map [2,3] of a photo from elsewhere: so that its face [478,3] covers the driving one."""
-    ratio = mesh_flows.face_height(landmarks[None])[0] / mesh_flows.face_height(driving.landmarks)[0]
-    offset = landmarks[:MESH_POINTS, :2].mean(0) - ratio * driving.landmarks[0, :MESH_POINTS, :2].mean(0)
-    return torch.cat([torch.eye(2) * ratio, offset[:, None]], 1)
-
-
 def _emphasis(face: Faces, boxes: Tensor, size: int) -> Tensor:
     """How much each pixel of the box counts [1,1,size,size]: most around eyes and mouth, then the face."""
     points = box_points(boxes, GRID).unflatten(1, (GRID, GRID))  # [1,G,G,2]
@@ -243,13 +174,6 @@ def _emphasis(face: Faces, boxes: Tensor, size: int) -> Tensor:
         emphasis = emphasis + gain * torch.exp(-away)
     emphasis = emphasis / emphasis.mean()
     return F.interpolate(emphasis[None], size=(size, size), mode="bilinear", align_corners=False)
-
-
-def _flip(faces: Faces, width: int) -> Faces:
-    """Landmarks mirrored in place. Their order stays, so left and right swap meaning alike in all pictures."""
-    mirrored = faces.landmarks.clone()
-    mirrored[..., 0] = width - mirrored[..., 0]
-    return faces._replace(landmarks=mirrored)
 
 
 def _random_box(face: Faces, rng: random.Random) -> Tensor:
@@ -269,28 +193,3 @@ def _crop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     points = boxes[:, None, None, :2] + geometry.pixel_grid(finer, finer) / finer * boxes[:, None, None, 2:]
     crop = geometry.sample(images, geometry.normalise(points, (images.shape[-2], images.shape[-1])))
     return F.interpolate(crop, size=(size, size), mode="area") if finer != size else crop
-
-
-def _other_camera(
-    image: Tensor, person: Tensor, face: Faces, driving: Faces, rng: random.Random
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """A reference re-framed as if from another photo: image, matte, usable pixels, background map, landmarks, and
-    the affine map [2,3] from old to new pixels.
-
-    The background is then laid so that the faces coincide, as it is for photos from elsewhere.
-    """
-    height, width = image.shape[-2:]
-    scale, angle = rng.uniform(0.8, 1.15), math.radians(rng.uniform(-8, 8))
-    centre = face.landmarks[0, :MESH_POINTS, :2].mean(0)
-    linear = scale * torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    shift = torch.tensor([rng.uniform(-0.08, 0.08) * width, rng.uniform(-0.08, 0.08) * height])
-    forward = torch.cat([linear, (centre + shift - linear @ centre)[:, None]], 1)  # old pixel -> new pixel
-    inverse = geometry.invert_affine(forward)
-    points = geometry.apply_affine(inverse, geometry.pixel_grid(height, width).flatten(0, 1))
-    grid = geometry.normalise(points, (height, width)).unflatten(0, (height, width))[None]
-    landmarks = face.landmarks[0].clone()
-    landmarks[:, :2] = geometry.apply_affine(forward, landmarks[:, :2])
-    landmarks[:, 2] = landmarks[:, 2] * scale
-    matte = F.interpolate(geometry.sample(person[None], grid), size=person.shape[-2:], mode="area")[0]
-    inside = (grid.abs() <= 1).all(-1).to(image)
-    return geometry.sample(image[None], grid)[0], matte, inside, _laid(landmarks, driving), landmarks, forward

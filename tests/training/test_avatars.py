@@ -16,6 +16,7 @@ from reenact_core import geometry
 from reenact_core.commands.train import read_config
 from reenact_core.errors import ReenactError
 from reenact_core.motion_models.mesh_network import FINE
+from reenact_core.training.augmentation import Augmentation
 from reenact_core.training.avatars import (
     AvatarConfig,
     AvatarData,
@@ -30,7 +31,7 @@ from reenact_core.training.avatars.motion import MOODS, SYLLABLES, rotations
 from reenact_core.training.avatars.renderer import Renderer
 from reenact_core.training.clips import Clip
 from reenact_core.training.exact_truth import CELL, flow_and_visibility
-from reenact_core.training.samples import Augmentation, draw
+from reenact_core.training.samples import draw
 
 from ..faces import shared
 

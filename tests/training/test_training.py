@@ -19,10 +19,11 @@ from reenact_core.motion_models.face_mesh import FaceMesh
 from reenact_core.motion_models.mesh_network import CONTEXT, FINE
 from reenact_core.motion_models.mesh_weights import load_networks, new_networks
 from reenact_core.tracking import FaceTracker, PersonMatte
+from reenact_core.training.augmentation import Augmentation
 from reenact_core.training.clips import Clip, load_clips
 from reenact_core.training.loop import TrainingConfig, _schedule, sample_loss, train
 from reenact_core.training.losses import LossWeights, picture_loss
-from reenact_core.training.samples import Augmentation, draw
+from reenact_core.training.samples import draw
 from reenact_core.video import VideoWriter
 
 from ..faces import psnr, shared, texture
