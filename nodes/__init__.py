@@ -15,6 +15,7 @@ from .fusion_preview import FusionPreview
 from .load_model import LoadModel
 from .load_references import LoadReferences
 from .make_motion import MakeMotion
+from .retarget import Retarget
 from .sample import Sample
 from .stored_motion import LoadMotion, SaveMotion
 from .stored_references import LoadSavedReferences, SaveReferences
@@ -34,6 +35,7 @@ class ReenactExtension(ComfyExtension):
             MakeMotion,
             EditMotion,
             ExpressionEditor,
+            Retarget,
             WarpPerReference,
             FuseReferences,
             FusionPreview,

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from .canonical_shape import CanonicalShape, HeadPose, fuse_shape, head_pose
 from .contact import keep_contacts
+from .errors import ReenactError
 from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
+from .motion_models.mesh_flows import face_height
 from .pose import pose_distance
 from .pose_limits import limit_angles
 from .rest_calibration import FRAMES, calibrate_rest
@@ -23,6 +25,7 @@ ALIKE = 8.0  # degrees from the nearest pose to the first reference's at which a
 # Distances that tell a face's width, height and depth, for the proportions of movements.
 WIDTH, HEIGHT, DEPTH = (234, 454), (168, 152), (1, 234)
 LEAST_RATIO, MOST_RATIO = 0.75, 1.33
+SAME_FACE = 0.05  # mean distance of landmarks, in face heights, up to which two faces are one tracked twice
 
 
 def retarget(
@@ -37,8 +40,14 @@ def retarget(
     first reference's); lips and lids are made to meet. Then the head is turned, scaled and shifted from its pose in the
     first reference as the driver's since the frames in which its pose is most like that one. After a cut all of this
     begins anew.
+
+    Raises:
+        ReenactError: the motion was retargeted before, to another first reference.
     """
-    if transfer is Transfer.ABSOLUTE or motion.transfer is Transfer.RELATIVE:
+    if motion.transfer is Transfer.RELATIVE:
+        _check_person(motion, references)
+        return motion
+    if transfer is Transfer.ABSOLUTE:
         return motion
     settings = settings or Retargeting()
     shots = [motion.at(span) for span in motion.shot_spans()]
@@ -48,6 +57,18 @@ def retarget(
     canvas = (image.shape[-2], image.shape[-1])
     anchored = _anchor(motion, references) if motion.floating else motion
     return anchored._replace(faces=faces, canvas=canvas, neutral=references.faces.at([0]), transfer=transfer)
+
+
+def _check_person(motion: DrivingMotion, references: References) -> None:
+    image, own, known = references.images[0], references.faces.landmarks[:1], motion.neutral.landmarks
+    size = (image.shape[-2], image.shape[-1])
+    away = float(((own - known)[..., :2].norm(dim=-1).mean() / face_height(known)).amax())
+    if size != motion.canvas or away > SAME_FACE:
+        raise ReenactError(
+            "The motion was retargeted to another first reference than the one given now "
+            f"({motion.canvas[1]} x {motion.canvas[0]} against {size[1]} x {size[0]} pixels, landmarks {away:.0%} of the "
+            "face's height apart). Give the same references to retargeting and to warping, in the same order."
+        )
 
 
 def _anchor(motion: DrivingMotion, references: References) -> DrivingMotion:

@@ -226,6 +226,18 @@ def test_each_shot_starts_from_its_own_pose(several):
     assert retarget(ours, several, Transfer.RELATIVE) is ours
 
 
+def test_retargeted_motion_stays_with_its_first_reference(several):
+    ours = retarget(moving(driving_faces(), (480, 640)), several, Transfer.RELATIVE)
+    fewer = still(list(several.images[:1]), several.faces.at([0]))
+    assert retarget(ours, fewer, Transfer.ABSOLUTE) is ours
+    swapped = still(list(several.images), several.faces.at([1, 0, 2]))
+    with pytest.raises(ReenactError, match="retargeted to another first reference"):
+        retarget(ours, swapped, Transfer.RELATIVE)
+    larger = still([texture(480, 640)], several.faces.at([0]))
+    with pytest.raises(ReenactError, match="320 x 240 against 640 x 480"):
+        retarget(ours, larger, Transfer.RELATIVE)
+
+
 def test_values_out_of_range_are_refused():
     with pytest.raises(ReenactError, match="mouth_gain is 3"):
         Retargeting(mouth_gain=3.0)

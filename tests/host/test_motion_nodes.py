@@ -80,3 +80,36 @@ def test_two_motions_are_joined(host):
     done = run(host, prompt)
     assert done.outputs["3"]["text"]
     assert pictures(host, done, "5")[0].std() > 0.03
+
+
+def test_retargeting_is_chosen_by_channel(host):
+    """All channels off: every frame shows the first reference; the mouth alone: only the mouth moves."""
+    prompt: Prompt = {
+        "1": node("ReenactSample", driving="same person"),
+        "2": node("ReenactLoadModel", model="face_mesh"),
+        "3": node("ReenactLoadReferences", images__image0=["1", 0], pick=2, strengths="1", labels="",
+                  show_landmarks=True),
+        "4": node("ReenactLoadMotion", file=SAMPLE),
+        "5": node("ReenactEditMotion", motion=["4", 0], stop=12, speed=4.0),
+        "12": node("PreviewAny", source=["6", 2]),
+    }  # fmt: skip
+    channels = ("rotation", "translation", "scale", "expression", "eyes", "gaze", "mouth")
+    for first, moving in (("6", ()), ("20", ("mouth",))):
+        chosen = {name: "absolute" if name in moving else "off" for name in channels}
+        warp, fuse, decoded, shown = (str(int(first) + step) for step in range(1, 5))
+        prompt |= {
+            first: node("ReenactRetarget", motion=["5", 0], references=["3", 0], **chosen),
+            warp: node("ReenactWarpPerReference", model=["2", 0], references=["3", 0], motion=[first, 0],
+                       transfer="absolute", size=128, all_pictures=False),
+            fuse: node("ReenactFuseReferences", warped=[warp, 0], all_pictures=False, smoothing=0.0, strategy="auto"),
+            decoded: node("ReenactDecode", fused=[fuse, 0], paste_back=True, feather=0.08),
+            shown: show([decoded, 0]),
+        }  # fmt: skip
+    done = run(host, prompt)
+    assert done.outputs["6"]["text"] == ["The references cover everything that the motion shows."]
+    assert done.outputs["12"]["text"][0] == done.outputs["6"]["text"][0], "the report is an output too"
+    still, talking = pictures(host, done, "10"), pictures(host, done, "24")
+    assert len(still) == len(talking) == 3
+    assert max(np.abs(frame - still[0]).max() for frame in still) <= 1 / 255
+    change = np.abs(np.stack(talking) - np.stack(talking)[:1]).max(0).mean(2)
+    assert change[170:230, 130:220].mean() > 4 * change[:120].mean() + 0.002

@@ -33,9 +33,10 @@ def test_german_covers_every_node_and_nothing_else():
     for name, texts in GERMAN.items():
         assert texts["display_name"]
         assert texts["description"]
-        assert set(texts.get("inputs", {})) == set(ENGLISH[name]["inputs"])
-        for key, entry in texts["inputs"].items():
-            assert set(entry) <= set(ENGLISH[name]["inputs"][key])
+        for part in ("inputs", "outputs"):
+            given = {key: set(entry) for key, entry in texts.get(part, {}).items()}
+            assert given == {key: set(entry) for key, entry in ENGLISH[name][part].items()}, f"{name}: {part}"
+            assert all(all(entry.values()) for entry in texts.get(part, {}).values()), f"{name}: {part}"
 
 
 def test_registry_metadata():
