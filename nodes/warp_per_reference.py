@@ -31,7 +31,9 @@ class WarpPerReference(io.ComfyNode):
             inputs=[
                 sockets.Model.Input("model", tooltip="The motion model."),
                 sockets.References.Input("references", tooltip="The person to be moved."),
-                sockets.Motion.Input("motion", tooltip="How the person shall move; motion from Retarget is taken as it is."),
+                sockets.Motion.Input(
+                    "motion", tooltip="How the person shall move; motion from Retarget is taken as it is."
+                ),
                 *warp_inputs(),
                 io.Boolean.Input(
                     "all_pictures",

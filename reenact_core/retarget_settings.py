@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -74,6 +74,13 @@ class Retargeting:
 
     def __post_init__(self) -> None:
         check_ranges(self, "Retargeting")
+
+    @property
+    def label(self) -> str:
+        """What is not at its default, "mouth relative, mouth_gain 0.5", or "defaults"."""
+        own = {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) != item.default}
+        parts = [f"{name} {value.value if isinstance(value, Follow) else value}" for name, value in own.items()]
+        return ", ".join(parts) or "defaults"
 
     def resolved(self, chosen: bool) -> Retargeting:
         """The settings without AUTO; `chosen` says whether the user chose the neutral frame."""

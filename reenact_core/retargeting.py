@@ -66,8 +66,8 @@ def _check_person(motion: DrivingMotion, references: References) -> None:
     if size != motion.canvas or away > SAME_FACE:
         raise ReenactError(
             "The motion was retargeted to another first reference than the one given now "
-            f"({motion.canvas[1]} x {motion.canvas[0]} against {size[1]} x {size[0]} pixels, landmarks {away:.0%} of the "
-            "face's height apart). Give the same references to retargeting and to warping, in the same order."
+            f"({motion.canvas[1]} x {motion.canvas[0]} against {size[1]} x {size[0]} pixels, landmarks {away:.0%} of "
+            "the face's height apart). Give the same references to retargeting and to warping, in the same order."
         )
 
 

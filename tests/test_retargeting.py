@@ -241,3 +241,8 @@ def test_retargeted_motion_stays_with_its_first_reference(several):
 def test_values_out_of_range_are_refused():
     with pytest.raises(ReenactError, match="mouth_gain is 3"):
         Retargeting(mouth_gain=3.0)
+
+
+def test_settings_name_what_is_not_at_its_default():
+    assert Retargeting().label == "defaults"
+    assert Retargeting(mouth=Follow.OFF, reach=90).label == "mouth off, reach 90"

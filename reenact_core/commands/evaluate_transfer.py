@@ -18,9 +18,11 @@ from ..tracking import FaceTracker
 from .options import (
     add_measurement,
     add_model,
+    add_retargeting,
     add_smoothing,
     check_file_target,
     chosen_model,
+    chosen_retargeting,
     chosen_smoothing,
 )
 
@@ -42,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     add_measurement(parser)
     add_smoothing(parser)
+    add_retargeting(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)
 
@@ -50,6 +53,7 @@ def execute(options: argparse.Namespace) -> None:
     """Evaluate all pairs, print the table over people, write JSON and HTML."""
     for path in filter(None, (options.json, options.html)):
         check_file_target(path)
+    retargeting = chosen_retargeting(options)
     model = chosen_model(options)
     names = options.strategies or [model.default_strategy]
     settings = TransferSettings(
@@ -61,10 +65,11 @@ def execute(options: argparse.Namespace) -> None:
         near=options.near,
     )
     transfer = Transfer(options.motion)
+    about = {"model": model.name, "motion": options.motion, "retargeting": retargeting.label}
     tracker = FaceTracker.load(model.device)
     stages = pipeline_stages(
         tracker, model, {name: strategy_class(name)() for name in names}, chosen_smoothing(options), options.size,
-        transfer=transfer,
+        transfer=transfer, retargeting=retargeting,
     )  # fmt: skip
     drivers, people = find_clips(options.drivers, options.limit), find_clips(options.people, options.limit)
     with tqdm(unit="step") as bar:
@@ -74,8 +79,8 @@ def execute(options: argparse.Namespace) -> None:
             bar.set_description(text)
 
         result = evaluate_transfer(
-            drivers, people, stages, intended_faces(tracker, transfer), settings,
-            load_metric_networks(options.metrics_folder), {"model": model.name, "motion": options.motion}, progress,
+            drivers, people, stages, intended_faces(tracker, transfer, retargeting), settings,
+            load_metric_networks(options.metrics_folder), about, progress,
         )  # fmt: skip
     write_json(result, options.json)
     if options.html is not None:

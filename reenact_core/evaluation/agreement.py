@@ -8,7 +8,7 @@ takes another real frame of that person at a like head pose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from ..pose import euler_degrees
 from ..tracking import BLENDSHAPE_NAMES
 from ..types import Faces
 from .landmark_metrics import EYE_CORNERS
+from .likeness import Seen
 
 LIKE_POSE = 10.0  # degrees between two heads that count as seen alike
 APART = 12  # frames between two real frames that are compared: neighbours in a video are nearly the same picture
@@ -135,13 +136,15 @@ def _closure(closed: Tensor, followed: Tensor) -> Closure:
     return Closure(count, float(followed[closed].float().mean()) if count else None)
 
 
-def jitter_ratio(driver: Faces, result: Faces) -> float | None:
-    """Restlessness of the result's landmarks against the driver's: median second difference over T successive
-    frames, in face heights; 1 = as calm. None below three frames or where the driver is a still picture."""
-    if len(driver.score) < 3:
+def jitter_ratio(driver: Faces, result: Faces, numbers: Sequence[int]) -> float | None:
+    """Restlessness of the result's landmarks against the driver's: median second difference over successive frames,
+    in face heights; 1 = as calm. `numbers` are those of the T frames in the driver's clip. None where no three follow
+    each other or where the driver is a still picture."""
+    if len(numbers) < 3:
         return None
     good = driver.found & result.found
-    triples = good[2:] & good[1:-1] & good[:-2]
+    follow = torch.tensor(numbers).diff() == 1
+    triples = good[2:] & good[1:-1] & good[:-2] & follow[1:] & follow[:-1]
     unrest = []
     for faces in (driver, result):
         points = faces.landmarks[..., :2] / face_height(faces.landmarks)[:, None, None]
@@ -192,3 +195,31 @@ def identity_agreement(
     if not results:
         return None
     return IdentityAgreement(float(torch.stack(results).mean()), float(torch.stack(reals).mean()), len(results))
+
+
+def agreement(
+    driver: Faces, numbers: Sequence[int], result: Seen, real: Seen, real_numbers: Sequence[int]
+) -> dict[str, float | None]:
+    """All of the above for T frames: key of `transfer_result.AGREEMENT`, or `<channel>_slope` -> value.
+
+    Args:
+        driver: axis T, tracked as the results are, picture by picture. numbers: of its frames.
+        real: real frames of the person, axis N, of which `real_numbers` are the numbers; repetitions count once.
+    """
+    values: dict[str, float | None] = {}
+    for channel in channel_agreement(driver, result.faces):
+        values |= {channel.key: channel.correlation, f"{channel.key}_slope": channel.slope}
+    values["lips"] = lip_closure(driver, result.faces).share
+    once = [i for i, number in enumerate(real_numbers) if number not in real_numbers[:i] and bool(real.faces.found[i])]
+    if once and driver.found.any():
+        usual = float(lid_gap(real.faces.at(once)).quantile(0.9))
+        values["lids"] = lid_closure(driver, result.faces, usual).share
+    values["jitter"] = jitter_ratio(driver, result.faces, numbers)
+    if result.embeddings is not None and real.embeddings is not None:
+        found = result.faces.found
+        identity = identity_agreement(
+            result.embeddings[found], result.faces.rotation[found], real.embeddings[once],
+            real.faces.rotation[once], torch.tensor(real_numbers)[once],
+        )  # fmt: skip
+        values["identity_pose"] = None if identity is None else identity.ratio
+    return values

@@ -23,6 +23,14 @@ class Seen(NamedTuple):
     crops: Tensor  # [N,3,256,256] around each picture's own face; black where none was found
     embeddings: Tensor | None  # [N,128] of unit length, zero where no face was found
 
+    def joined(self, other: Seen) -> Seen:
+        """Both, one after the other; embedded by the same network or both by none."""
+        faces = Faces(*(torch.cat(fields) for fields in zip(self.faces, other.faces)))
+        embeddings = None
+        if self.embeddings is not None and other.embeddings is not None:
+            embeddings = torch.cat([self.embeddings, other.embeddings])
+        return Seen(faces, torch.cat([self.crops, other.crops]), embeddings)
+
 
 class Likeness(NamedTuple):
     """What N generated frames are compared with."""

@@ -17,7 +17,7 @@ from ..fusion.base import FusionStrategy
 from ..motion import encode_motion
 from ..motion_models.base import MotionModel
 from ..references import encode_references, pick_by_coverage
-from ..retargeting import Transfer, retarget
+from ..retargeting import Retargeting, Transfer, retarget
 from ..tracking import FaceTracker
 from ..types import DrivingMotion, Faces
 from ..video import VideoReader, is_video
@@ -85,6 +85,7 @@ def pipeline_stages(
     size: int | None = None,
     memo_bytes: int = 2**30,
     transfer: Transfer = Transfer.ABSOLUTE,
+    retargeting: Retargeting | None = None,
 ) -> Stages:
     """The pipeline, ready for `protocol.evaluate` in absolute mode or `transfer.evaluate_transfer` in either.
 
@@ -93,8 +94,9 @@ def pipeline_stages(
         smoothing: of weights over time; applied within runs of consecutive frames only, since the protocol
             reconstructs every k-th frame.
         memo_bytes: budget for warps that are kept from one strategy to the next.
+        retargeting: what relative transfer takes over from the driver; None = the defaults.
     """
-    warps = _Warps(tracker, model, size, memo_bytes, transfer)
+    warps = _Warps(tracker, model, size, memo_bytes, transfer, retargeting)
 
     def reconstruct(
         images: Sequence[Tensor], motion: DrivingMotion, indices: Sequence[int], strategy: str
@@ -111,11 +113,11 @@ def pipeline_stages(
     )
 
 
-def intended_faces(tracker: FaceTracker, transfer: Transfer) -> Intend:
+def intended_faces(tracker: FaceTracker, transfer: Transfer, retargeting: Retargeting | None = None) -> Intend:
     """A function: the references' images and the driver's motion -> the faces the person should show."""
 
     def intend(images: Sequence[Tensor], motion: DrivingMotion) -> Faces:
-        return retarget(motion, encode_references(images, tracker), transfer).faces
+        return retarget(motion, encode_references(images, tracker), transfer, retargeting).faces
 
     return intend
 
@@ -130,10 +132,16 @@ class _Warps:
     """Warped references of the latest references and frames, so that strategies that follow share them."""
 
     def __init__(
-        self, tracker: FaceTracker, model: MotionModel, size: int | None, memo_bytes: int, transfer: Transfer
+        self,
+        tracker: FaceTracker,
+        model: MotionModel,
+        size: int | None,
+        memo_bytes: int,
+        transfer: Transfer,
+        retargeting: Retargeting | None,
     ) -> None:
         self._tracker, self._model, self._size, self._memo_bytes = tracker, model, size, memo_bytes
-        self._transfer = transfer
+        self._transfer, self._retargeting = transfer, retargeting
         self._subject: tuple[list[Tensor], DrivingMotion, tuple[int, ...]] | None = None
         self._runs: list[WarpedReferences] = []
 
@@ -141,7 +149,9 @@ class _Warps:
         """One value per run of consecutive frames, each with a memo of its own."""
         if not self._is_latest(images, motion, indices):
             references = encode_references(images, self._tracker)
-            whole = warp_per_reference(references, motion, self._model, self._transfer, self._size)
+            whole = warp_per_reference(
+                references, motion, self._model, self._transfer, self._size, retargeting=self._retargeting
+            )
             spans = _consecutive(indices)
             share = self._memo_bytes // len(spans)
             self._runs = [_part(whole, start, stop, share) for start, stop in spans]

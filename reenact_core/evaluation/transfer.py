@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import ReenactError
 from ..pose import pose_distance
 from ..types import DrivingMotion, Faces
+from .agreement import agreement
 from .likeness import Likeness, Seen, compare, look
 from .networks import MetricNetworks
 from .prepared import read_frames
@@ -26,7 +27,7 @@ from .regions import crop, head_boxes
 from .result import NEAREST_COPY, ONE_REFERENCE, Method, Row, measured_columns
 from .settings import Settings, select_frames
 from .stages import Clip, Stages
-from .transfer_result import COLUMNS, REAL_FRAMES, PairPictures, PairRecord, TransferResult, summarise_people
+from .transfer_result import AGREEMENT, COLUMNS, REAL_FRAMES, PairPictures, PairRecord, TransferResult, summarise_people
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def evaluate_transfer(
     return TransferResult(
         settings={key: list(v) if isinstance(v, tuple) else v for key, v in asdict(settings).items()},
         about=dict(about or {}),
-        columns=measured_columns(rows, COLUMNS),
+        columns=measured_columns(rows, (*COLUMNS, *AGREEMENT)),
         pairs=pairs,
         rows=tuple(rows),
         summary=summarise_people(rows, pairs),
@@ -193,10 +194,13 @@ def _evaluate_pair(
         raise ReenactError("no sampled driving frame shows a face.")
     intended = intend(person.references, motion).cpu().at(list(chosen))
     matches = match(intended, chosen, person.faces)
+    acted = read_frames(driver, chosen)
+    acting = look([acted[i] for i in chosen], stages.track, MetricNetworks()).faces
     images = read_frames(person.clip, [*matches.real, *matches.partner])
     real = look([images[i] for i in matches.real], stages.track, networks)
     partner = look([images[i] for i in matches.partner], stages.track, networks)
     near = (matches.distance <= settings.near) & real.faces.found & partner.faces.found
+    known, numbers = real.joined(partner), [*matches.real, *matches.partner]
     record = PairRecord(
         driver.name,
         person.clip.name,
@@ -224,7 +228,8 @@ def _evaluate_pair(
             results = stages.reconstruct(references, motion, chosen, strategy)
         likeness = Likeness(matches.intended, real, partner, near)
         seen = shown.keep(method, look(_single(results), stages.track, networks))
-        rows.append(Row(record.name, method, "head", len(chosen), compare(seen, likeness, networks)))
+        values = compare(seen, likeness, networks) | agreement(acting, chosen, seen, known, numbers)
+        rows.append(Row(record.name, method, "head", len(chosen), values))
     if int(near.sum()) == 0:
         notes.append(f"{record.name}: no driving frame has a real frame within {settings.near} of it")
     pictures = shown.pictures(record, driver, motion, real) if settings.pictures else None

@@ -10,14 +10,15 @@ from ..sheets import contact_sheet
 from . import tables
 from .files import write_beside
 from .report import encode_jpeg
-from .transfer_result import REAL_FRAMES, PairPictures, TransferResult
+from .result import Column
+from .transfer_result import AGREEMENT, REAL_FRAMES, PairPictures, TransferResult
 
-_CHARTED = ("identity_share", "lpips", "pose", "expression")
+_CHARTED = ("identity_share", "lpips", "pose", "expression", "jaw", "blink", "smile")
 
 
 def markdown_table(result: TransferResult) -> str:
-    """The means over people."""
-    return tables.markdown_table(result.columns, result.summary)
+    """The means over people: likeness to real frames, then agreement with the driver."""
+    return "\n\n".join(tables.markdown_table(columns, result.summary) for columns in _groups(result) if columns)
 
 
 def write_html(result: TransferResult, path: Path) -> None:
@@ -35,6 +36,7 @@ def to_html(result: TransferResult) -> str:
         "frame is compared with the real frame of the second half nearest to the pose and expression that the driver "
         f"asks for. <b>{REAL_FRAMES}</b> puts the nearest real frame of the first half in its place: no method can be "
         "expected to do better in identity and LPIPS. Pose and expression are compared with what the driver asks for. "
+        "Agreement compares the courses of driver and result, both tracked picture by picture. "
         "Means over people; small: 95 % bootstrap interval over people. Bold: best."
     )
     methods = [line for line in result.summary if line.method.name != REAL_FRAMES]
@@ -44,8 +46,11 @@ def to_html(result: TransferResult) -> str:
         '<meta name=viewport content="width=device-width"><title>Motion transfer between people</title>',
         f"<style>{tables.STYLE}</style><h1>Motion transfer between people</h1><p>{'<br>'.join(facts)}<p>{intro}",
         f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
-        "<h2>Methods</h2>",
-        tables.html_table(result.columns, result.summary, "People"),
+        *(
+            f"<h2>{title}</h2>{tables.html_table(columns, result.summary, 'People')}"
+            for title, columns in zip(("Likeness to real frames", "Agreement with the driver"), _groups(result))
+            if columns
+        ),
         tables.curves_over_references(result.columns, methods, _CHARTED),
         "<h2>Pairs</h2>",
         _pair_table(result),
@@ -53,6 +58,12 @@ def to_html(result: TransferResult) -> str:
         "</html>",
     ]
     return "\n".join(parts)
+
+
+def _groups(result: TransferResult) -> tuple[list[Column], list[Column]]:
+    """Columns on likeness, and columns on agreement."""
+    agreement = [column for column in result.columns if column in AGREEMENT]
+    return [column for column in result.columns if column not in AGREEMENT], agreement
 
 
 def _pair_table(result: TransferResult) -> str:

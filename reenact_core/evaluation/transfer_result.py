@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from .agreement import CHANNELS
 from .files import write_beside
 from .result import Column, Method, Row, Summary, summarise
 
@@ -21,6 +22,16 @@ COLUMNS = (
     Column("pose", "Head pose error", "degrees", "lower", 1),
     Column("expression", "Expression error (blendshapes)", "0..1", "lower", 3),
     Column("lost", "Face lost", "share of frames", "lower", 3),
+)
+AGREEMENT = (
+    *(
+        Column(channel.key, f"{channel.key.capitalize()}, correlation with the driver", "", "higher", 3)
+        for channel in CHANNELS
+    ),
+    Column("lips", "Lips closed where the driver's are", "share of frames", "higher", 3),
+    Column("lids", "Eyes shut where the driver's are", "share of frames", "higher", 3),
+    Column("jitter", "Jitter of the landmarks against the driver's", "", "one", 2),
+    Column("identity_pose", "Identity at like head poses, share of that between real frames", "", "higher", 3),
 )
 
 

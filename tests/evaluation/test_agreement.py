@@ -72,10 +72,11 @@ def test_lips_that_stay_open_are_counted(driver):
 
 def test_a_trembling_result_is_restless(driver):
     noise = torch.randn(driver.landmarks.shape, generator=torch.Generator().manual_seed(0))
-    assert jitter_ratio(driver, driver) == pytest.approx(1)
+    assert jitter_ratio(driver, driver, range(40)) == pytest.approx(1)
     trembling = driver._replace(landmarks=driver.landmarks + noise)
-    assert (jitter_ratio(driver, trembling) or 0) > 2
-    assert jitter_ratio(driver.at([0, 1]), driver.at([0, 1])) is None
+    assert (jitter_ratio(driver, trembling, range(40)) or 0) > 2
+    assert jitter_ratio(driver.at([0, 1]), driver.at([0, 1]), [0, 1]) is None
+    assert jitter_ratio(driver, trembling, range(0, 80, 2)) is None, "no frame follows another"
 
 
 def test_identity_is_compared_at_like_poses():

@@ -131,6 +131,19 @@ def test_perfect_transfer_scores_perfectly(result):
     assert values(result, ONE_REFERENCE, 1)["pose"] == pytest.approx(0, abs=0.05)
 
 
+def test_agreement_follows_the_drivers_course(result):
+    """Head and jaw are followed perfectly, by one who stands still not at all, by a copy of real frames roughly."""
+    found, still = values(result, "perfect"), values(result, "still")
+    assert (found["yaw"], found["jaw"], found["jaw_slope"]) == pytest.approx((1, 1, 1), abs=1e-3)
+    assert found["identity_pose"] == pytest.approx(1, abs=1e-3)
+    assert abs(still["yaw"]) < 0.1
+    assert still["jaw_slope"] == pytest.approx(0, abs=1e-3)
+    assert values(result, "stranger")["identity_pose"] == pytest.approx(torch.cos(torch.tensor(0.6)).item(), abs=0.01)
+    shown = markdown_table(result)
+    assert "Jaw, correlation with the driver" in shown
+    assert shown.count("| real frames |") == 2, "one table on likeness, one on agreement"
+
+
 def test_somebody_else_costs_identity_alone(result):
     found, perfect = values(result, "stranger"), values(result, "perfect")
     assert found["identity_share"] == pytest.approx(torch.cos(torch.tensor(0.6)).item(), abs=0.01)
@@ -177,7 +190,7 @@ def test_frames_without_a_near_match_are_left_out_and_counted():
 
 def test_absent_networks_leave_their_columns_absent():
     keys = [column.key for column in run([Actor("a", 0.2)], [Actor("b", 0.3)], networks=MetricNetworks()).columns]
-    assert keys == ["pose", "expression", "lost"]
+    assert keys == ["pose", "expression", "lost", "yaw", "jaw"]
 
 
 def test_a_clip_that_fails_is_a_note():
