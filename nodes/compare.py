@@ -72,7 +72,7 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def execute(cls, **arguments: Any) -> io.NodeOutput:
-        given: list[HostFused] = grown("fusions", "fused", arguments)
+        given: list[HostFused] = list(grown("fusions", "fused", arguments).values())
         display = settings_of(Display, arguments)
         display.check(len(given))
         fusions: dict[str, Fused | FusedInTasks] = {}

@@ -19,6 +19,7 @@ from . import convert, sockets
 from .clips import Clip, clip_of_images, frame_rate_of, open_clip
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .networks import MotionNetwork, face_tracker
 from .progress import Progress
 from .stage_inputs import neutral_of, tracking_inputs
@@ -88,12 +89,13 @@ class EncodeMotion(io.ComfyNode):
             )
         neutral = neutral_of(neutral_frame)
         rate = frame_rate_of(frame_rate)
-        if landmarks is not None:
-            motion = _from_landmarks(landmarks, rate, face_index, neutral, smooth)
-        else:
-            source = open_clip(video) if images is None else nullcontext(clip_of_images(images, rate))
-            with source as clip:
-                motion = track(clip, model, face_index, neutral, smooth, cls.hidden.unique_id)
+        with from_input(*given):
+            if landmarks is not None:
+                motion = _from_landmarks(landmarks, rate, face_index, neutral, smooth)
+            else:
+                source = open_clip(video) if images is None else nullcontext(clip_of_images(images, rate))
+                with source as clip:
+                    motion = track(clip, model, face_index, neutral, smooth, cls.hidden.unique_id)
         plot = convert.to_host(motion_plot(motion)[None])
         return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
 

@@ -52,6 +52,7 @@ class FusionPreview(io.ComfyNode):
                 ),
                 io.Mask.Output("mask", display_name="mask", tooltip="White where the chosen reference is shown."),
             ],
+            is_output_node=True,
             hidden=[io.Hidden.unique_id],
         )
 
@@ -60,7 +61,7 @@ class FusionPreview(io.ComfyNode):
         warped = fused.source.awake()
         count = len(warped.references.images)
         if reference > count:
-            raise ReenactError(f"There is no reference {reference}, there are {count}. Choose one of them.")
+            raise ReenactError(f"`reference` is {reference}, but there are {count} references. Choose one of them.")
         progress = Progress(len(warped.boxes), cls.hidden.unique_id)
         pictures: dict[str, list[Tensor]] = {}
         masks: list[Tensor] = []

@@ -18,6 +18,7 @@ from . import convert, sockets
 from .clips import Clip, clip_of_images, open_clip
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .networks import face_tracker
 from .progress import Progress
 from .widgets import growing_inputs, grown
@@ -99,21 +100,27 @@ class LoadReferences(io.ComfyNode):
     def execute(cls, **arguments: Any) -> io.NodeOutput:
         single = {key: values[0] for key, values in arguments.items() if isinstance(values, list) and values}
         tracker = face_tracker().ready()
-        images, masks = _still_pictures(grown("images", "image", arguments))
+        pictures_by_socket = grown("images", "image", arguments)
+        images, masks = _still_pictures(pictures_by_socket)
+        sources = list(pictures_by_socket)
         with ExitStack() as stack:
-            for clip in _clips(arguments, stack):
-                frames = _picked(clip, single["pick"], cls.hidden.unique_id)
+            for name, clip in _clips(arguments, stack):
+                with from_input(name):
+                    frames = _picked(clip, single["pick"], cls.hidden.unique_id)
                 images += frames
                 masks += [None] * len(frames)
+                sources.append(name)
         before = [value for value in arguments.get("references") or [] if value is not None]
         if not images and not before:
             raise ImageError("No references: connect pictures to `image0`, a sequence to `frames`, or a `video`.")
         parts = list(before)
         if images:
-            masks = _with_left_out(masks, arguments.get("left_out"), images)
+            with from_input("left_out"):
+                masks = _with_left_out(masks, arguments.get("left_out"), images)
             labels = _labels(single.get("labels") or "", sum(len(part.images) for part in before), len(images))
             strengths = _strengths(single.get("strengths") or "1", len(images))
-            parts.append(encode_references(images, tracker, masks, strengths, labels))
+            with from_input(*dict.fromkeys(sources)):
+                parts.append(encode_references(images, tracker, masks, strengths, labels))
         result = parts[0]
         for more in parts[1:]:
             result = join_references(result, more)
@@ -123,27 +130,31 @@ class LoadReferences(io.ComfyNode):
         return io.NodeOutput(result, shown, convert.to_host(coverage[None]), ui=ui.PreviewImage(shown, cls=cls))
 
 
-def _still_pictures(values: list[Any]) -> tuple[list[Tensor], list[Tensor | None]]:
-    """Core images and, where they have alpha, masks of what may be used."""
-    batches = [batch for value in values for batch in (value if isinstance(value, list) else [value])]
+def _still_pictures(sockets: dict[str, Any]) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Core images of the batches at each socket and, where they have alpha, masks of what may be used."""
     images: list[Tensor] = []
     masks: list[Tensor | None] = []
-    for number, batch in enumerate(item for item in batches if item is not None):
-        name = f"image{number}"
-        alpha = convert.alpha_of(batch, name)
-        images += list(convert.to_core(batch, name))
-        masks += [None] * (len(images) - len(masks)) if alpha is None else list(alpha)
+    for name, batches in sockets.items():
+        for batch in batches if isinstance(batches, list) else [batches]:
+            if batch is None:
+                continue
+            alpha = convert.alpha_of(batch, name)
+            images += list(convert.to_core(batch, name))
+            masks += [None] * (len(images) - len(masks)) if alpha is None else list(alpha)
     return images, masks
 
 
-def _clips(arguments: dict[str, Any], stack: ExitStack) -> Iterator[Clip]:
+def _clips(arguments: dict[str, Any], stack: ExitStack) -> Iterator[tuple[str, Clip]]:
+    """The sequences from which frames are picked, with the names of their sockets."""
     for images in arguments.get("frames") or []:
         if images is not None:
-            yield clip_of_images(images, Fraction(25))
+            yield "frames", clip_of_images(images, Fraction(25))
     videos: list[Input.Video | None] = arguments.get("video") or []
     for video in videos:
         if video is not None:
-            yield stack.enter_context(open_clip(video))
+            with from_input("video"):
+                clip = stack.enter_context(open_clip(video))
+            yield "video", clip
 
 
 def _picked(clip: Clip, count: int, node_id: str | None) -> list[Tensor]:

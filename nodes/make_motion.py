@@ -26,6 +26,7 @@ from . import convert, files, sockets
 from .clips import frame_rate_of
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .networks import face_tracker
 from .widgets import choice_inputs, chosen
 
@@ -151,7 +152,8 @@ def _made(
         if image is None:
             raise ReenactError("`source` is image, but no picture is connected to `image`. Connect one.")
         tracker = face_tracker().ready()
-        return motion_of_image(convert.to_core(image, "image")[0].to(tracker.device), tracker)
+        with from_input("image"):
+            return motion_of_image(convert.to_core(image, "image")[0].to(tracker.device), tracker)
     face, canvas = canonical_face(), CANVAS
     if references is not None:
         first = references.images[0]
@@ -161,7 +163,8 @@ def _made(
             raise ReenactError(
                 "`source` is csv, but `file` is none. Put a CSV file into the input folder and choose it."
             )
-        return motion_of_csv(files.path_of(file), face, canvas, frame_rate_of(frame_rate) if frame_rate else None)
+        with from_input("file"):
+            return motion_of_csv(files.path_of(file), face, canvas, frame_rate_of(frame_rate) if frame_rate else None)
     rate = frame_rate_of(frame_rate or 25.0)
     if isinstance(source, SweepSource):
         return sweep_motion(face, canvas, source.seconds, rate, source.movement)

@@ -24,6 +24,7 @@ from .clips import Audio, Clip, open_clip
 from .encode_motion import track
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .networks import MotionNetwork
 from .progress import Progress
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
@@ -73,7 +74,8 @@ class ReenactVideo(io.ComfyNode):
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
         with open_clip(video) as clip:
-            motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
+            with from_input("video"):
+                motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
             network = model.ready()
             transfer = Transfer(arguments["transfer"])
             warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))

@@ -139,8 +139,8 @@ def growing_inputs(template: io.Input, identifier: str, prefix: str, least: int,
     return sockets
 
 
-def grown(identifier: str, prefix: str, arguments: Mapping[str, Any]) -> list[Any]:
-    """The values connected to the sockets of `growing_inputs`, in the sockets' order."""
+def grown(identifier: str, prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The values connected to the sockets of `growing_inputs`, by the sockets' names and in their order."""
     nested = arguments.get(identifier)
     if isinstance(nested, Mapping):
         arguments, start = nested, prefix
@@ -151,7 +151,7 @@ def grown(identifier: str, prefix: str, arguments: Mapping[str, Any]) -> list[An
         for key, value in arguments.items()
         if (match := re.fullmatch(re.escape(start) + r"(\d+)", key)) and value is not None
     ]
-    return [value for _, value in sorted(numbered, key=lambda pair: pair[0])]
+    return {f"{prefix}{number}": value for number, value in sorted(numbered, key=lambda pair: pair[0])}
 
 
 def _widget(field: Field[Any], hint: Any, prefix: str) -> io.Input:

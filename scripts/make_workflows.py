@@ -148,8 +148,9 @@ class Graph:
         return self.add("ReenactWarpPerReference", place, (330, 480), links, (transfer, 0, False))
 
     def fuse(self, place: tuple[int, int], warped: int, strategy: str = "auto", title: str | None = None) -> int:
+        """Nothing lies below it: its panel comes with the first run, and some hosts show every strategy's settings."""
         links = {"warped": (warped, 0)}
-        return self.add("ReenactFuseReferences", place, (330, 560), links, (True, 0.6, strategy), title)
+        return self.add("ReenactFuseReferences", place, (330, 880), links, (True, 0.6, strategy), title)
 
     def decode(self, place: tuple[int, int], fused: int) -> int:
         return self.add("ReenactDecode", place, (270, 440), {"fused": (fused, 0)}, (True, 0.08))
@@ -187,9 +188,9 @@ def five_stages() -> Graph:
     graph.video((1490, 540), (decoded, 0), (decoded, 2), "five_stages")
     graph.group("Input", (0, -30, 310, 510), "input")
     graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
-    graph.group("3 Warp per reference", (720, -30, 370, 950), "stages")
-    graph.group("4 Fuse", (1090, -30, 370, 670), "stages")
-    graph.group("5 Decode, and the result", (1470, -30, 460, 1260), "output")
+    graph.group("3 Warp per reference", (720, -30, 350, 1310), "stages")
+    graph.group("4 Fuse", (1090, -30, 370, 1310), "stages")
+    graph.group("5 Decode, and the result", (1470, -30, 460, 1310), "output")
     return graph
 
 
@@ -210,16 +211,16 @@ def compare_strategies() -> Graph:
     truth = graph.add("GetVideoComponents", (20, 560), (270, 110), {"video": (sample, 1)})
     warped = graph.warp((740, 40), model, references, motion, "absolute")
     first = graph.fuse((1110, 40), warped, "auto", "Fuse References: first")
-    second = graph.fuse((1110, 720), warped, "nearest", "Fuse References: second")
+    second = graph.fuse((1500, 40), warped, "nearest", "Fuse References: second")
     links: dict[str, Link] = {"fusions.fused0": (first, 0), "fusions.fused1": (second, 0), "truth": (truth, 0)}
-    compared = graph.add("ReenactCompare", (1490, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
-    graph.add("ReenactFusionPreview", (1490, 720), (330, 480), {"fused": (first, 0)}, (1,))
-    graph.video((1870, 40), (compared, 0), (compared, 2), "compare_strategies")
+    compared = graph.add("ReenactCompare", (1890, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
+    graph.add("ReenactFusionPreview", (1890, 720), (330, 480), {"fused": (first, 0)}, (1,))
+    graph.video((2270, 40), (compared, 0), (compared, 2), "compare_strategies")
     graph.group("Input, and the truth", (0, -30, 310, 740), "input")
     graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
-    graph.group("4, first", (1090, -30, 370, 670), "stages")
-    graph.group("4, second", (1090, 650, 370, 670), "stages")
-    graph.group("5 and comparison", (1470, -30, 840, 1350), "output")
+    graph.group("4, first", (1090, -30, 370, 1310), "stages")
+    graph.group("4, second", (1480, -30, 370, 1310), "stages")
+    graph.group("5 and comparison", (1870, -30, 840, 1310), "output")
     return graph
 
 
@@ -245,8 +246,8 @@ def references_from_video() -> Graph:
     graph.video((1490, 540), (decoded, 0), (decoded, 2), "references_from_video")
     graph.group("Input", (0, -30, 310, 690), "input")
     graph.group("Picked references, and motion", (330, -30, 370, 1310), "stages")
-    graph.group("Warp, fuse", (720, -30, 740, 950), "stages")
-    graph.group("Result", (1470, -30, 460, 1260), "output")
+    graph.group("Warp, fuse", (720, -30, 740, 1310), "stages")
+    graph.group("Result", (1470, -30, 460, 1310), "output")
     return graph
 
 
@@ -266,14 +267,14 @@ def composite_and_upscale() -> Graph:
     motion = graph.motion((350, 760), model, (sample, 1))
     warped = graph.warp((740, 40), model, references, motion, "absolute")
     fused = graph.fuse((1110, 40), warped)
-    decoded = graph.decode((1110, 660), fused)
+    decoded = graph.decode((1490, 40), fused)
     links: dict[str, Link] = {"destination": (frames, 0), "source": (decoded, 0), "mask": (decoded, 1)}
-    laid = graph.add("ImageCompositeMasked", (1490, 40), (270, 170), links, (0, 0, False))
-    larger = graph.add("ImageScaleBy", (1490, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
-    graph.video((1490, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
+    laid = graph.add("ImageCompositeMasked", (1810, 40), (270, 170), links, (0, 0, False))
+    larger = graph.add("ImageScaleBy", (1810, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
+    graph.video((1810, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
     graph.group("Input", (0, -30, 310, 690), "input")
-    graph.group("The five stages", (330, -30, 1130, 1310), "stages")
-    graph.group("Composite, enlarge, save", (1470, -30, 460, 1130), "output")
+    graph.group("The five stages", (330, -30, 1450, 1310), "stages")
+    graph.group("Composite, enlarge, save", (1790, -30, 460, 1310), "output")
     return graph
 
 
@@ -298,7 +299,7 @@ def save_and_reuse_motion() -> Graph:
     decoded = graph.decode((1490, 660), fused)
     graph.video((1490, 1160), (decoded, 0), (decoded, 2), "reused_motion")
     graph.group("Track once and save", (0, -30, 1090, 580), "input")
-    graph.group("Use saved motion", (0, 590, 1450, 720), "stages")
+    graph.group("Use saved motion", (0, 590, 1450, 1260), "stages")
     graph.group("Result", (1470, 590, 460, 1260), "output")
     return graph
 
@@ -321,16 +322,16 @@ def edit_expression() -> Graph:
     gains = (0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     edited = graph.add("ReenactEditMotion", (740, 40), (330, 860), {"motion": (saved, 0)}, (*edits, *gains))
     smile = ("none", 1.0, 0.4, *(0.0,) * 14, 0.8, *(0.0,) * 7, "", 10, -1, 0.2)
-    expression = graph.add("ReenactExpression", (1110, 40), (330, 1080), {"motion": (edited, 0)}, smile)
+    expression = graph.add("ReenactExpression", (1110, 40), (330, 1170), {"motion": (edited, 0)}, smile)
     warped = graph.warp((1480, 40), model, references, expression, "absolute")
     fused = graph.fuse((1850, 40), warped)
     decoded = graph.decode((2230, 40), fused)
     graph.video((2230, 540), (decoded, 0), (decoded, 2), "edit_expression")
     graph.group("Input", (0, -30, 310, 990), "input")
     graph.group("References", (330, -30, 370, 720), "stages")
-    graph.group("Edit", (720, -30, 740, 1190), "stages")
-    graph.group("Warp, fuse", (1460, -30, 740, 670), "stages")
-    graph.group("Result", (2210, -30, 460, 1260), "output")
+    graph.group("Edit", (720, -30, 730, 1310), "stages")
+    graph.group("Warp, fuse", (1460, -30, 740, 1310), "stages")
+    graph.group("Result", (2210, -30, 460, 1310), "output")
     return graph
 
 
@@ -347,11 +348,11 @@ def one_node_video() -> Graph:
     references = graph.references((350, 40), {"images.image0": (sample, 0)})
     links: dict[str, Link] = {"model": (model, 0), "references": (references, 0), "video": (sample, 1)}
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
-    video = graph.add("ReenactVideo", (740, 40), (330, 640), links, widgets)
+    video = graph.add("ReenactVideo", (740, 40), (330, 700), links, widgets)
     graph.save((1110, 40), (video, 0), "one_node_video")
     graph.group("Input", (0, -30, 310, 510), "input")
-    graph.group("References", (330, -30, 370, 720), "stages")
-    graph.group("Video to video", (720, -30, 830, 720), "output")
+    graph.group("References", (330, -30, 370, 790), "stages")
+    graph.group("Video to video", (720, -30, 830, 790), "output")
     return graph
 
 
@@ -422,9 +423,9 @@ def public_model(model: PublicModel) -> Graph:
     graph.video((1490, 540), (decoded, 0), (decoded, 2), model.name)
     graph.group("Input", (0, -30, 310, 510), "input")
     graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
-    graph.group("3 Warp per reference", (720, -30, 370, 590), "stages")
-    graph.group("4 Fuse", (1090, -30, 370, 670), "stages")
-    graph.group("5 Decode, and the result", (1470, -30, 460, 1260), "output")
+    graph.group("3 Warp per reference", (720, -30, 350, 1310), "stages")
+    graph.group("4 Fuse", (1090, -30, 370, 1310), "stages")
+    graph.group("5 Decode, and the result", (1470, -30, 460, 1310), "output")
     return graph
 
 

@@ -131,7 +131,7 @@ def test_references_without_a_face(host):
     prompt["3"]["inputs"]["images.image0"] = ["20", 0]
     number, message = failing(host, prompt)
     assert number == "3"
-    assert "No face was found in any of the 2 reference image(s)" in message
+    assert message.startswith("`image0`: No face was found in any of the 2 reference image(s)")
 
 
 def test_driving_without_a_face(host):
@@ -139,7 +139,7 @@ def test_driving_without_a_face(host):
     blank(prompt, "11")
     number, message = failing(host, prompt)
     assert number == "4"
-    assert "No face was found in any of the 2 driving frames" in message
+    assert message.startswith("`images`: No face was found in any of the 2 driving frames")
 
 
 @pytest.mark.parametrize(("number", "name"), [("3", "images.image0"), ("4", "images")])

@@ -44,7 +44,7 @@ class WidgetProbe(io.ComfyNode):
     @classmethod
     def execute(cls, **arguments):
         strategy = chosen("strategy", OPTIONS, arguments)
-        text = [repr(strategy), repr(grown("references", "reference", arguments))]
+        text = [repr(strategy), repr(list(grown("references", "reference", arguments).values()))]
         return io.NodeOutput(ui={"text": text})
 
 

@@ -1,0 +1,26 @@
+"""Errors that say through which input of the node the trouble came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..reenact_core.errors import ReenactError
+
+
+@contextmanager
+def from_input(*names: str) -> Iterator[None]:
+    """The core knows nothing of sockets: put their `names` before the message of a user's error raised inside.
+
+    A message that names one of them already stays as it is.
+
+    Raises:
+        ReenactError: the same kind of error, with the names.
+    """
+    try:
+        yield
+    except ReenactError as error:
+        message = str(error)
+        if not names or any(message.startswith((f"{name}:", f"`{name}`")) for name in names):
+            raise
+        raise type(error)(f"{', '.join(f'`{name}`' for name in names)}: {message}") from error
