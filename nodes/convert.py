@@ -132,6 +132,8 @@ def _resized(mask: Tensor, size: tuple[int, int]) -> Tensor:
 def _as_batch(image: Tensor, name: str) -> Tensor:
     if image.ndim == 3:
         image = image[None]
+    if image.ndim == 4 and len(image) == 0:
+        raise ImageError(f"{name}: holds no picture. Check the node that made it.")
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
         raise ImageError(f"{name}: must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE.")
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -202,6 +203,8 @@ def _strengths(text: str, count: int) -> list[float]:
         numbers = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ReenactError(f"`strengths` is {text!r}; it must be numbers separated by commas, as in 1, 0.5.") from None
+    if not all(0 <= number < math.inf for number in numbers) or not any(numbers):
+        raise ReenactError(f"`strengths` is {text!r}; its numbers must be 0 or more, and not all of them 0.")
     if len(numbers) == 1:
         return numbers * count
     if len(numbers) != count:

@@ -124,7 +124,8 @@ class MakeMotion(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str = NO_FILE) -> bool | str:
+    def validate_inputs(cls, file: str = NO_FILE, source: Any = None) -> bool | str:
+        """Only `file` is looked at; hosts with dynamic choices hand over `source` whether it is asked for or not."""
         return file == NO_FILE or files.problem_with(file) or True
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,9 @@ class ReenactVideo(io.ComfyNode):
         space.on(network)  # fails now rather than after the tracking
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
-        with open_clip(video) as clip:
+        with ExitStack() as stack:
             with from_input("video"):
+                clip = stack.enter_context(open_clip(video))
                 motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
             network = model.ready()
             transfer = Transfer(arguments["transfer"])

@@ -86,7 +86,9 @@ def chosen(identifier: str, options: Mapping[str, type], arguments: Mapping[str,
     Raises:
         ReenactError: there is no such option, or a setting is refused.
     """
-    value = arguments[identifier]
+    value = arguments.get(identifier)
+    if value is None:  # hosts with dynamic choices leave out what is not among them
+        raise ReenactError(f"`{identifier}` is none of its choices. Choose one of: {', '.join(options)}.")
     nested = isinstance(value, Mapping)
     key = value[identifier] if nested else value
     if key not in options:

@@ -65,7 +65,12 @@ def test_not_a_number_is_refused(convert, image_error, value):
         convert.to_core(image, "portrait")
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 6, 2), (4, 6), (0, 4, 6, 3), (1, 2, 4, 6, 3)])
+def test_an_empty_batch_is_refused(convert, image_error):
+    with pytest.raises(image_error, match="frames: holds no picture"):
+        convert.to_core(torch.zeros(0, 4, 6, 3), "frames")
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 2), (4, 6), (1, 0, 6, 3), (1, 2, 4, 6, 3)])
 def test_other_shapes_are_refused(convert, image_error, shape):
     with pytest.raises(image_error, match=r"must be \[B,H,W,C\]"):
         convert.to_core(torch.zeros(shape))
