@@ -49,12 +49,13 @@ class PanelRun:
     frame_rate: float
     default: str  # name of the strategy that "auto" stands for
     labels: tuple[str, ...]  # R
+    notes: tuple[str, ...]  # about references that do not fit the others
 
     def about(self) -> dict[str, Any]:
         """What the browser is told, with the node's other results."""
         memo = self.memo()
         kept, first = (0, None) if memo is None else (memo.frames(), memo.frame(0))
-        notes = []
+        notes = list(self.notes)
         if kept < len(self.boxes):
             notes.append(f"The warps of {kept} of {len(self.boxes)} frames fit in memory.")
         if first is not None and first.pictures is not None:
@@ -93,6 +94,7 @@ class PanelRuns:
             frame_rate=float(inner.motion.frame_rate),
             default=inner.model.default_strategy,
             labels=inner.references.labels,
+            notes=inner.notes,
         )
         self._runs[run.token] = run
         while len(self._runs) > MOST_RUNS:

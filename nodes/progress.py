@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import comfy.model_management
 import comfy.utils
 from torch import Tensor
@@ -31,3 +33,11 @@ class Progress:
         preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)
+
+
+def say(text: str, node_id: str | None) -> None:
+    """Show a text on a running node until its next run; nothing for an empty text, or where no server runs."""
+    server = sys.modules.get("server")
+    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
+    if text and node_id is not None and instance is not None:
+        instance.send_progress_text(text, node_id)

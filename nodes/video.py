@@ -26,7 +26,7 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import MotionNetwork
-from .progress import Progress
+from .progress import Progress, say
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
@@ -80,6 +80,7 @@ class ReenactVideo(io.ComfyNode):
             network = model.ready()
             transfer = Transfer(arguments["transfer"])
             warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))
+            say(" ".join(warped.notes), cls.hidden.unique_id)
             progress = Progress(len(warped.boxes), cls.hidden.unique_id)
             with (
                 _sound_file(clip, path) as sound,

@@ -13,7 +13,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
-from .progress import Progress
+from .progress import Progress, say
 from .stage_inputs import warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
@@ -40,6 +40,13 @@ class WarpPerReference(io.ComfyNode):
                     default=False,
                     tooltip="Give the pictures below for every frame and not only for the middle one. Takes memory for "
                     "frames times references pictures.",
+                ),
+                io.Boolean.Input(
+                    "weigh",
+                    default=True,
+                    optional=True,
+                    tooltip="On: a picture of somebody else is left out, one out of focus or in another light is used "
+                    "only where no other shows a pixel; the node says which. Off: all are used as they are.",
                 ),
             ],
             outputs=[
@@ -73,9 +80,12 @@ class WarpPerReference(io.ComfyNode):
         transfer: str = Transfer.RELATIVE.value,
         size: int = 0,
         all_pictures: bool = False,
+        weigh: bool = True,
     ) -> io.NodeOutput:
         network = model.ready()
-        warped = warp_per_reference(references, motion, network, Transfer(transfer), working_size(size))
+        transferred = Transfer(transfer)
+        warped = warp_per_reference(references, motion, network, transferred, working_size(size), weigh=weigh)
+        say(" ".join(warped.notes), cls.hidden.unique_id)
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
         _fill(awake, cls.hidden.unique_id)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .motion_models.base import MotionModel
 from .parallel import ahead
+from .plausibility import weigh_references
 from .pose_limits import uncovered
 from .retargeting import Retargeting, Transfer, retarget
 from .types import DrivingMotion, Evidence, References
@@ -62,6 +63,7 @@ class WarpedReferences(NamedTuple):
     size: int  # working pixels per side of a box
     memo: Memo
     chunk: int  # frames per span
+    notes: tuple[str, ...] = ()  # sentences about references that do not fit the others
 
     def evidence(self, start: int, stop: int) -> Evidence:
         """What the references show of frames [start, stop)."""
@@ -110,6 +112,7 @@ def warp_per_reference(
     memo_bytes: int = 0,
     chunk: int | None = None,
     retargeting: Retargeting | None = None,
+    weigh: bool = True,
 ) -> WarpedReferences:
     """Prepare the dense warp of every reference to every driving frame; nothing is warped yet.
 
@@ -119,7 +122,11 @@ def warp_per_reference(
         memo_bytes: budget for keeping evidence between runs with different strategies.
         chunk: frames computed together; fewer take less memory and let the caller look up more often. None chooses.
         retargeting: what is taken over from the driver in relative transfer; None = the defaults.
+        weigh: leave out or hold back references that do not fit the others (`plausibility`), and say so.
     """
+    references, notes = weigh_references(references) if weigh else (references, ())
+    for note in notes:
+        log.warning("%s", note)
     own = retarget(motion, references, transfer, retargeting)
     for note in uncovered(own.faces, references.faces):
         log.warning("%s", note)
@@ -128,7 +135,7 @@ def warp_per_reference(
     working = model.working_size(side, size)
     encoded = model.encode_references(references, own, side, working)
     chunk = chunk or _frames_per_chunk(model, len(references.images), working)
-    return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes), chunk)
+    return WarpedReferences(model, references, own, encoded, boxes, working, Memo(memo_bytes), chunk, notes)
 
 
 def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:

@@ -14,7 +14,6 @@ from ..comparing import Display, Layout, Scorer, frames_side_by_side, fuse_each,
 from ..errors import ReenactError
 from ..evaluation.networks import load_metric_networks
 from ..fusion import strategy_names
-from ..fusion_space import FusionSpace
 from ..images import write_image
 from ..motion_models import MotionModel
 from ..retargeting import Transfer
@@ -23,6 +22,7 @@ from ..video import VideoReader, VideoWriter
 from ..warping import WarpedReferences, warp_per_reference
 from .driving import Player, driving_rate, is_footage, read_motion
 from .options import (
+    add_keep_doubtful,
     add_model,
     add_smoothing,
     add_space,
@@ -30,6 +30,7 @@ from .options import (
     check_file_target,
     chosen_model,
     chosen_smoothing,
+    chosen_space,
     chosen_strategy,
 )
 from .run import load_references
@@ -70,6 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
     add_smoothing(parser)
     add_space(parser)
+    add_keep_doubtful(parser)
     add_model(parser)
     add_strategy_settings(parser)
     parser.set_defaults(execute=execute)
@@ -84,8 +86,7 @@ def execute(options: argparse.Namespace) -> None:
     _check(options, still)
     model = chosen_model(options)
     strategies = [chosen_strategy(options, model, name) for name in names]
-    space = FusionSpace(options.space)
-    space.on(model)  # fails now rather than after the tracking
+    space = chosen_space(options, model)
     scorer = Scorer(names, load_metric_networks(options.metrics_folder).lpips if options.truth else None)
     warped = _warp(options, model)
     first = len(warped.boxes) // 2 if still else 0
@@ -136,7 +137,8 @@ def _warp(options: argparse.Namespace, model: MotionModel) -> WarpedReferences:
     image, face = references.images[0], references.faces.at([0])
     player = Player(face, (image.shape[-2], image.shape[-1]))
     motion = read_motion(options.driving, tracker, model, player, options.face, options.neutral)
-    return warp_per_reference(references, motion, model, Transfer(options.motion), options.size)
+    weigh = not options.keep_doubtful
+    return warp_per_reference(references, motion, model, Transfer(options.motion), options.size, weigh=weigh)
 
 
 def _frames(path: Path, first: int) -> Iterator[Tensor]:

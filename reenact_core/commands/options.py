@@ -77,6 +77,16 @@ def add_smoothing(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def add_keep_doubtful(parser: argparse.ArgumentParser) -> None:
+    """`--keep-doubtful`, against the weighing of references."""
+    parser.add_argument(
+        "--keep-doubtful",
+        action="store_true",
+        help="use all references as they are; otherwise one of somebody else is left out, and one out of focus or in "
+        "another light is used only where no other shows a pixel",
+    )
+
+
 def add_space(parser: argparse.ArgumentParser) -> None:
     """`--space`, where references are fused."""
     parser.add_argument(
@@ -87,6 +97,18 @@ def add_space(parser: argparse.ArgumentParser) -> None:
         "over the decoded features where they can be trusted; auto is the model's own way. Only models with a decoder "
         "have a choice",
     )
+
+
+def chosen_space(options: argparse.Namespace, *models: MotionModel) -> FusionSpace:
+    """The fusion space of `--space`.
+
+    Raises:
+        ReenactError: one of the models has no such space.
+    """
+    space = FusionSpace(options.space)
+    for model in models:
+        space.on(model)  # fails now rather than after the tracking
+    return space
 
 
 def chosen_smoothing(options: argparse.Namespace) -> Smoothing:

@@ -15,7 +15,6 @@ from ..decoding.decode import Fused
 from ..editing import neutralise
 from ..errors import ReenactError
 from ..fusing import fuse_references
-from ..fusion_space import FusionSpace
 from ..images import list_images, read_image_and_mask, write_image
 from ..landmark_pictures import mesh_picture
 from ..previews import reenactment_sheet
@@ -27,6 +26,7 @@ from ..video import VideoReader, VideoWriter, is_video
 from ..warping import warp_per_reference
 from .driving import Player, driving_rate, is_footage, read_motion
 from .options import (
+    add_keep_doubtful,
     add_model,
     add_retargeting,
     add_smoothing,
@@ -36,6 +36,7 @@ from .options import (
     chosen_model,
     chosen_retargeting,
     chosen_smoothing,
+    chosen_space,
     chosen_strategy,
 )
 from .preview_files import PreviewFiles
@@ -69,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--size", type=int, help="working pixels per side of the head's box (default: its own size)")
     add_smoothing(parser)
     add_space(parser)
+    add_keep_doubtful(parser)
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet, FILE.png")
     parser.add_argument(
         "--previews", type=Path,
@@ -92,8 +94,7 @@ def execute(options: argparse.Namespace) -> None:
         # A place that cannot be written should be known now, not after the work.
         VideoWriter(options.output, driving_rate(options.driving), (64, 64)).abort()
         model = chosen_model(options)
-        strategy, space = chosen_strategy(options, model), FusionSpace(options.space)
-        space.on(model)  # fails now rather than after the tracking
+        strategy, space = chosen_strategy(options, model), chosen_space(options, model)
         tracker = FaceTracker.load(model.device)
         references = load_references(options.references, options.reference_count, options.strengths, tracker)
         image, face = references.images[0], references.faces.at([0])
@@ -102,8 +103,9 @@ def execute(options: argparse.Namespace) -> None:
         if options.neutralise:
             motion = neutralise(motion, face, options.neutralise)
         warped = warp_per_reference(
-            references, motion, model, Transfer(options.motion), options.size, retargeting=retargeting
-        )
+            references, motion, model, Transfer(options.motion), options.size, retargeting=retargeting,
+            weigh=not options.keep_doubtful,
+        )  # fmt: skip
         fused = fuse_references(warped, strategy, chosen_smoothing(options), space)
         writer = stack.enter_context(
             VideoWriter(options.output, motion.frame_rate, warped.motion.canvas, audio_from=_sound(options.driving))

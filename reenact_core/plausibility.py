@@ -1,0 +1,211 @@
+"""References that do not fit the others: somebody else's picture, one in another light, one out of focus.
+
+Faces are compared where their meshes say the same point of the face is. At every vertex that two pictures both show,
+the logarithm of the ratio of their brightness is split into what light does, a quadratic function of the place on the
+face (a smooth surface in soft light: Basri and Jacobs 2003), and the rest. One person in one light leaves little of
+either; another person leaves a rest, whatever the light. Limits were set on tracked pictures of 38 people, eight of
+whom decided nothing.
+
+Of two pictures that do not go together nobody can say which is wrong: the first counts as right. Of more, those are
+right that most others go together with. The first picture is the canvas and stays in any case.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import geometry
+from .canonical_shape import average_shape
+from .motion_models.face_mesh import visible_vertices
+from .motion_models.mesh_flows import MESH_POINTS
+from .references import frame_sharpness
+from .types import Faces, References
+
+STRANGE = 0.8  # of 1,000 pairs of pictures of one person 6 are above, of pairs of two people 940
+SHADING = 0.16  # how far light changes the logarithm of the ratio of brightness across a face
+CONTRAST = 0.45  # logarithm of the ratio of contrasts
+BLURRED = 0.3  # share of the usual sharpness
+LOWERED = 0.003  # factor on the strength of a reference in another light or out of focus
+TURN = 15.0  # degrees between two heads up to which the limits hold; faces look less alike beyond
+PER_DEGREE = 0.01  # by so much limits rise per degree
+_SIDE = 96  # pixels per side of the box of landmarks, in which faces are compared
+_FEWEST = 60  # vertices that both pictures must show, or nothing is said about them
+
+
+class Doubt(Enum):
+    """What is wrong with a reference."""
+
+    STRANGER = "shows somebody else than {others}, or is in quite another light"
+    LIGHT = "is in another light than {others}"
+    BLURRED = "is out of focus beside {others}"
+
+
+class Comparison(NamedTuple):
+    """How R pictures of faces differ, pair by pair; 0 where too little of the face is seen in both."""
+
+    strangeness: Tensor  # [R,R] >= 0, what light does not explain
+    shading: Tensor  # [R,R] >= 0, what light does
+    contrast: Tensor  # [R,R] >= 0
+    angle: Tensor  # [R,R] >= 0, degrees between the heads
+
+
+def weigh_references(references: References) -> tuple[References, tuple[str, ...]]:
+    """The references without strangers, and with less strength for those that spoil more than they show.
+
+    Returns them with a sentence about each change; without doubts they are returned as they are.
+    """
+    doubts = find_doubts(references)
+    names = references.labels
+    notes = []
+    for r, doubt in doubts.items():
+        fine = [names[i] for i in range(len(names)) if i not in doubts] or [names[0]]
+        others = fine[0] if len(fine) == 1 else "the others"
+        left_out = doubt is Doubt.STRANGER and r > 0
+        consequence = "left out" if left_out else "used only where nothing else shows a pixel"
+        notes.append(f"{names[r]} {doubt.value.format(others=others)}: {consequence}.")
+    kept = [r for r in range(len(names)) if r == 0 or doubts.get(r) is not Doubt.STRANGER]
+    lowered = torch.tensor([LOWERED if r in doubts else 1.0 for r in kept])
+    weighed = References(
+        images=tuple(references.images[r] for r in kept),
+        masks=tuple(references.masks[r] for r in kept),
+        faces=references.faces.at(kept),
+        strengths=references.strengths[kept] * lowered.to(references.strengths),
+        labels=tuple(names[r] for r in kept),
+    )
+    return (weighed if doubts else references), tuple(notes)
+
+
+@torch.inference_mode()
+def find_doubts(references: References) -> dict[int, Doubt]:
+    """What is wrong with which reference; at least one has nothing wrong with it."""
+    if len(references.images) == 1:
+        return {}
+    found = compare_faces(references)
+    slack = PER_DEGREE * (found.angle - TURN).clamp_min(0)
+    strange = at_odds(found.strangeness > STRANGE + slack)
+    light = at_odds((found.shading > SHADING + slack) | (found.contrast > CONTRAST + slack), ~strange)
+    faces = references.faces
+    sharp = torch.cat(
+        [frame_sharpness(image[None], faces.at([r])) for r, image in enumerate(references.images)]
+    ).masked_fill(strange, 0)
+    usual = sharp[~strange].sort().values[int((~strange).sum()) // 2]  # of two the sharper
+    doubts: dict[int, Doubt] = {}
+    for r in range(len(sharp)):
+        if strange[r]:
+            doubts[r] = Doubt.STRANGER
+        elif sharp[r] < BLURRED * usual:
+            doubts[r] = Doubt.BLURRED
+        elif light[r]:
+            doubts[r] = Doubt.LIGHT
+    return doubts
+
+
+def at_odds(apart: Tensor, among: Tensor | None = None) -> Tensor:
+    """Which of R do not go together with most of those that go together: [R] bool.
+
+    The largest circle around one of them decides, the first of equals; whoever is apart from more than half of it is at
+    odds.
+
+    Args:
+        apart: [R,R] bool, symmetric. among: [R] bool, those who have a say; the others are not at odds. None = all.
+    """
+    among = torch.ones(len(apart), dtype=torch.bool) if among is None else among
+    together = ~apart & among & among[:, None]
+    circle = together[int(together.sum(1).argmax())]
+    return ((apart & circle).sum(1) > circle.sum() / 2) & among
+
+
+def compare_faces(references: References) -> Comparison:
+    """Every reference with every other."""
+    faces = references.faces
+    colours = torch.stack([_colours(image, faces, r) for r, image in enumerate(references.images)])  # [R,V,3]
+    seen = (visible_vertices(faces.landmarks) > 0.35) & _inner()  # [R,V]
+    shade = colours.clamp(0.02, 1).log()
+    light = shade.mean(2)  # [R,V]
+    first, second = torch.triu_indices(len(light), len(light), 1)
+    both = (seen[first] & seen[second]).double()  # [P,V]
+    ratio = light[second] - light[first]
+    fit = _light_fit(ratio, both)
+    rest = (ratio - fit).abs()
+    one, other = (light[side] - _light_fit(light[side], both, rounds=1) for side in (first, second))
+    product, own, their = ((both * a * b).sum(1) for a, b in ((one, other), (one, one), (other, other)))
+    tint = shade - light[:, :, None]
+    change = tint[second] - tint[first]  # [P,V,3]
+    hidden = both == 0
+    usual = change.masked_fill(hidden[..., None], torch.nan).nanmedian(1, keepdim=True).values  # [P,1,3]
+    change = change - usual
+    level = fit.masked_fill(hidden, torch.nan)
+    level = (level - level.nanmean(1, keepdim=True)).abs()
+    strangeness = (
+        (1 - product / (own * their).sqrt().clamp_min(1e-9))
+        + _quantile(rest, hidden, 0.8)
+        + 2 * _quantile(change.norm(dim=2), hidden, 0.8)
+        + usual.norm(dim=2)[:, 0].nan_to_num() / 2
+    )
+    contrast = (their / own.clamp_min(1e-9)).clamp_min(1e-9).log().abs() / 2
+    telling = both.sum(1) >= _FEWEST
+    turned = references.faces.rotation.double()
+    cosine = (torch.einsum("aij,bij->ab", turned, turned) - 1) / 2
+
+    def matrix(values: Tensor) -> Tensor:
+        table = torch.zeros(len(light), len(light), dtype=values.dtype)
+        table[first, second] = torch.where(telling, values, 0)
+        return table + table.T
+
+    shading = _quantile(level, hidden, 0.9)
+    return Comparison(matrix(strangeness), matrix(shading), matrix(contrast), cosine.clamp(-1, 1).acos().rad2deg())
+
+
+def _colours(image: Tensor, faces: Faces, index: int) -> Tensor:
+    """Colour [V,3] of a picture [3,H,W] around each vertex, at one size of the face."""
+    points = faces.landmarks[index, :MESH_POINTS, :2]
+    size = torch.tensor([image.shape[2], image.shape[1]])
+    low = points.amin(0).floor().long().clamp_min(0).minimum(size - 2)
+    high = points.amax(0).ceil().long().minimum(size).maximum(low + 2)
+    box = image[:, low[1] : high[1], low[0] : high[0]].float().cpu()
+    face = F.interpolate(box[None], size=(_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
+    soft = F.avg_pool2d(face, 5, 1, 2, count_include_pad=False)
+    grid = geometry.normalise((points - low) / (high - low) * _SIDE, (_SIDE, _SIDE))
+    return geometry.sample(soft, grid[None, None])[0, :, 0].T
+
+
+@cache
+def _inner() -> Tensor:
+    """Vertices [V] bool that are not at the rim of the face, where hair may hang."""
+    x, y = average_shape()[:MESH_POINTS, :2].T
+    across, down = x / x.abs().max(), 2 * (y - y.mean()) / (y.max() - y.min())
+    return across.square() + down.square() < 0.75
+
+
+@cache
+def _places() -> Tensor:
+    """Quadratic functions [V,6] of the place on the face."""
+    x, y = average_shape()[:MESH_POINTS, :2].double().T
+    return torch.stack([torch.ones_like(x), x, y, x * y, x * x, y * y], 1)
+
+
+def _light_fit(values: Tensor, both: Tensor, rounds: int = 4) -> Tensor:
+    """The quadratic function nearest to values [P,V] where both [P,V] is 1, its values [P,V].
+
+    More than one round looks away from outliers (iteratively reweighted least squares).
+    """
+    places, values = _places(), values.double()
+    weights = both
+    fit = torch.zeros_like(values)
+    ridge = 1e-6 * torch.eye(places.shape[1], dtype=torch.float64)
+    for _ in range(rounds):
+        normal = torch.einsum("pv,vi,vj->pij", weights, places, places) + ridge
+        fit = torch.linalg.solve(normal, torch.einsum("pv,vi,pv->pi", weights, places, values)) @ places.T
+        weights = both / (1 + ((values - fit) / 0.1).square())
+    return fit
+
+
+def _quantile(values: Tensor, hidden: Tensor, share: float) -> Tensor:
+    """Quantile [P] of values [P,V] that are not hidden [P,V]; 0 where all are."""
+    return values.double().masked_fill(hidden, torch.nan).nanquantile(share, dim=1).nan_to_num()
