@@ -393,7 +393,10 @@ def test_a_model_that_fuses_images_has_no_feature_space(call, person_files, shor
     for space in ("features", "both"):
         common = ("--references", person_files / "a.png", "--driving", short, "--output", tmp_path / "frames")
         refused(call("run", *common, "--space", space), "face_mesh fuses images")
-    assert not (tmp_path / "frames").exists()
+        clips = ("--clips", person_files / "driving.mp4", "--space", space)
+        refused(call("evaluate", *clips, "--json", tmp_path / "x.json"), "face_mesh fuses images")
+        refused(call("study", *clips, "--output", tmp_path / "study"), "face_mesh fuses images")
+    assert contents(tmp_path) == set()
 
 
 def test_bench_and_evaluate_refuse_before_they_work(call, person_files, tmp_path):

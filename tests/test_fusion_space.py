@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +13,14 @@ from reenact_core.errors import ReenactError
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
 from reenact_core.fusion_space import FusionSpace
-from reenact_core.types import Evidence
-from reenact_core.warping import Memo, WarpedReferences
+from reenact_core.motion import encode_motion
+from reenact_core.motion_models.checkpoint_model import CheckpointModel
+from reenact_core.motion_models.first_order import FirstOrder
+from reenact_core.motion_models.first_order_model import FirstOrderModel
+from reenact_core.references import encode_references
+from reenact_core.types import Evidence, Transfer
+from reenact_core.warping import Memo, WarpedReferences, warp_per_reference
+from scripts.check_golden import TABLES, fill_model
 
 from .faces import GivenEvidence, moving, posed_faces, random_evidence, still, texture, turned
 
@@ -101,3 +110,23 @@ def test_a_model_of_images_is_the_same_in_its_own_space():
     model = GivenEvidence(random_evidence(FRAMES, 3, SIZE, 16), warped.boxes)
     warped = warped._replace(model=model)
     assert torch.equal(crops(warped, IMAGES), crops(warped, AUTO))
+
+
+def test_both_lays_pictures_over_what_a_real_network_painted(person, tracker, monkeypatch):
+    """FOMM's own network, filled as for its golden values, from photos to finished crops."""
+    monkeypatch.setattr(CheckpointModel, "resolution", 128)
+    network = fill_model("first_order", np.load(TABLES / "first_order.npz"))
+    assert isinstance(network, FirstOrder)
+    model = FirstOrderModel(network).eval()
+    right = torch.ones_like(person[0, :1])
+    right[..., : person.shape[-1] // 2] = 0
+    references = encode_references([person[0], person[6]], tracker, [right, right])
+    motion = encode_motion(person[2:4].split(2), Fraction(25), tracker, model)
+    warped = warp_per_reference(references, motion, model, Transfer.ABSOLUTE, memo_bytes=1 << 30, chunk=2)
+    painted, pictures, both = (crops(warped, space, "mean") for space in (FEATURES, IMAGES, BOTH))
+    (chunk,) = fuse_references(warped, strategy_class("mean")(), Smoothing(0), BOTH).chunks()
+    assert chunk.trusted is not None
+    trusted = torch.nn.functional.interpolate(chunk.trusted, (128, 128), mode="bilinear", align_corners=False)
+    assert trusted[..., :32].max() < 0.05 < 0.3 < trusted[..., 72:120].mean(), "the masks hide the left half"
+    assert (painted - pictures).abs().mean() > 0.02
+    assert torch.allclose(both, trusted * pictures + (1 - trusted) * painted, atol=1e-5)

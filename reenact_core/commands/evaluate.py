@@ -22,9 +22,11 @@ from .options import (
     add_measurement,
     add_model,
     add_smoothing,
+    add_space,
     check_file_target,
     chosen_model,
     chosen_smoothing,
+    chosen_space,
 )
 
 
@@ -41,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--every", type=int, default=10, help="reconstruct every k-th frame of the second half")
     add_measurement(parser)
     add_smoothing(parser)
+    add_space(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)
 
@@ -50,6 +53,7 @@ def execute(options: argparse.Namespace) -> None:
     for path in filter(None, (options.json, options.html)):
         check_file_target(path)
     model = chosen_model(options)
+    space = chosen_space(options, model)
     names = options.strategies or [model.default_strategy]
     settings = Settings(
         references=tuple(options.references),
@@ -60,9 +64,9 @@ def execute(options: argparse.Namespace) -> None:
     stages = pipeline_stages(
         FaceTracker.load(model.device), model, {name: strategy_class(name)() for name in names},
         chosen_smoothing(options), options.size,
-        transfer=Transfer.RELATIVE if options.avatars else Transfer.ABSOLUTE,
+        transfer=Transfer.RELATIVE if options.avatars else Transfer.ABSOLUTE, space=space,
     )  # fmt: skip
-    networks, about = load_metric_networks(options.metrics_folder), {"model": model.name}
+    networks, about = load_metric_networks(options.metrics_folder), {"model": model.name, "space": space.value}
     with tqdm(unit="step") as bar:
 
         def progress(done: int, total: int, text: str) -> None:

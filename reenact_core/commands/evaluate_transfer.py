@@ -20,10 +20,12 @@ from .options import (
     add_model,
     add_retargeting,
     add_smoothing,
+    add_space,
     check_file_target,
     chosen_model,
     chosen_retargeting,
     chosen_smoothing,
+    chosen_space,
 )
 
 
@@ -45,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_measurement(parser)
     add_smoothing(parser)
     add_retargeting(parser)
+    add_space(parser)
     add_model(parser)
     parser.set_defaults(execute=execute)
 
@@ -55,6 +58,7 @@ def execute(options: argparse.Namespace) -> None:
         check_file_target(path)
     retargeting = chosen_retargeting(options)
     model = chosen_model(options)
+    space = chosen_space(options, model)
     names = options.strategies or [model.default_strategy]
     settings = TransferSettings(
         references=tuple(options.references),
@@ -65,11 +69,11 @@ def execute(options: argparse.Namespace) -> None:
         near=options.near,
     )
     transfer = Transfer(options.motion)
-    about = {"model": model.name, "motion": options.motion, "retargeting": retargeting.label}
+    about = {"model": model.name, "motion": options.motion, "retargeting": retargeting.label, "space": space.value}
     tracker = FaceTracker.load(model.device)
     stages = pipeline_stages(
         tracker, model, {name: strategy_class(name)() for name in names}, chosen_smoothing(options), options.size,
-        transfer=transfer, retargeting=retargeting,
+        transfer=transfer, retargeting=retargeting, space=space,
     )  # fmt: skip
     drivers, people = find_clips(options.drivers, options.limit), find_clips(options.people, options.limit)
     with tqdm(unit="step") as bar:

@@ -18,7 +18,7 @@ from ..evaluation.verdict import verdict_lines
 from ..fusion import strategy_class, strategy_names
 from ..motion_models import MotionModel, model_names
 from ..tracking import FaceTracker
-from .options import add_model, add_smoothing, chosen_model, chosen_smoothing
+from .options import add_model, add_smoothing, add_space, chosen_model, chosen_smoothing, chosen_space
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -37,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
     parser.add_argument("--size", type=int, default=256, help="working pixels per side of the head's box")
     add_smoothing(parser)
+    add_space(parser)
     add_model(parser, choose=False)
     parser.set_defaults(execute=execute)
 
@@ -51,6 +52,7 @@ def execute(options: argparse.Namespace) -> None:
         strategy_class(name)
     smoothing = chosen_smoothing(options)
     models = [chosen_model(options, given) for given in options.models]
+    space = chosen_space(options, *models)
     names += sorted({model.default_strategy for model in models} - set(names))
     strategies = {name: strategy_class(name)() for name in names}
     settings = Settings(
@@ -65,6 +67,7 @@ def execute(options: argparse.Namespace) -> None:
     about = {
         "size": str(options.size),
         "smoothing": str(smoothing),
+        "space": space.value,
         "strategies": ", ".join(str(strategy) for strategy in strategies.values()),
     }
     studied = [
@@ -72,7 +75,7 @@ def execute(options: argparse.Namespace) -> None:
             name=_name(model, given),
             default=model.default_strategy,
             signature=weights_signature(model),
-            stages=partial(pipeline_stages, tracker, model, strategies, smoothing, options.size),
+            stages=partial(pipeline_stages, tracker, model, strategies, smoothing, options.size, space=space),
         )
         for model, given in zip(models, options.models, strict=True)
     ]
@@ -86,7 +89,7 @@ def execute(options: argparse.Namespace) -> None:
         found = study(
             clips, studied, settings, options.output, load_metric_networks(options.metrics_folder), about, progress
         )
-    shown = {"working size": about["size"], "smoothing": f"{smoothing.memory:g}"}
+    shown = {"working size": about["size"], "smoothing": f"{smoothing.memory:g}", "fused in": space.value}
     write_report(found, shown, options.output)
     for one in found:
         print(f"{one.name}:")

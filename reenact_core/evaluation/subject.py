@@ -14,6 +14,7 @@ from ..decoding import decode
 from ..errors import VideoError
 from ..fusing import Smoothing, fuse_references
 from ..fusion.base import FusionStrategy
+from ..fusion_space import FusionSpace
 from ..motion import encode_motion
 from ..motion_models.base import MotionModel
 from ..references import encode_references, pick_by_coverage
@@ -86,6 +87,7 @@ def pipeline_stages(
     memo_bytes: int = 2**30,
     transfer: Transfer = Transfer.ABSOLUTE,
     retargeting: Retargeting | None = None,
+    space: FusionSpace = FusionSpace.AUTO,
 ) -> Stages:
     """The pipeline, ready for `protocol.evaluate` in absolute mode or `transfer.evaluate_transfer` in either.
 
@@ -102,7 +104,7 @@ def pipeline_stages(
         images: Sequence[Tensor], motion: DrivingMotion, indices: Sequence[int], strategy: str
     ) -> Iterator[Tensor]:
         for run in warps.runs(images, motion, indices):
-            for chunk in decode(fuse_references(run, strategies[strategy], smoothing)):
+            for chunk in decode(fuse_references(run, strategies[strategy], smoothing, space)):
                 yield chunk.images
 
     return Stages(
