@@ -149,5 +149,5 @@ class GivenEvidence(MotionModel):
     def decode(self, encoded: Any, features: Tensor, motion: DrivingMotion, boxes: Tensor) -> Tensor:
         return features.clamp(0, 1)
 
-    def plate(self, encoded: Any, canvas: tuple[int, int]) -> Tensor:
-        return torch.zeros(3, *canvas)
+    def plate(self, encoded: Any, motion: DrivingMotion) -> Tensor:
+        return torch.zeros(1, 3, *motion.canvas)

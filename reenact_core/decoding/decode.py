@@ -52,8 +52,7 @@ def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[Decod
         feather: width of the soft rim inside each box, as a share of its side, 0..0.5.
     """
     warped = fused.warped
-    plate = warped.model.plate(warped.encoded, warped.motion.canvas)
-    mask = box_mask(int(warped.boxes[0, 2]), feather).to(plate)
+    mask = box_mask(int(warped.boxes[0, 2]), feather)
 
     @torch.inference_mode()
     def finish(chunk: FusedChunk) -> DecodedChunk:
@@ -66,7 +65,8 @@ def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[Decod
             crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes, *levels)
             if chunk.pictures is not None and chunk.trusted is not None:
                 crops = late_blend(crops, chunk.pictures, chunk.trusted).clamp(0, 1)
-        images, masks = paste(plate, crops, boxes, mask)
+        plate = warped.model.plate(warped.encoded, motion)
+        images, masks = paste(plate, crops, boxes, mask.to(plate))
         return DecodedChunk(chunk.start, chunk.stop, images, masks, crops)
 
     if isinstance(fused, FusedInTasks):

@@ -19,7 +19,8 @@ def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Te
     """Blend crops into copies of the plate.
 
     Args:
-        plate: [3,H,W]. crops: [T,3,n,n]. boxes: [T,3] long, may reach beyond the plate. mask: [1,side,side].
+        plate: [1,3,H,W] or [T,3,H,W]. crops: [T,3,n,n].
+        boxes: [T,3] long, may reach beyond the plate. mask: [1,side,side].
     Returns:
         images [T,3,H,W] and masks [T,1,H,W]. The rim is soft only where the box ends inside the picture: where it
         reaches beyond the picture's edge there is nothing to blend with.

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..types import DrivingMotion, Faces
+from ..types import DrivingMotion, Faces, Transfer
 from . import mesh_flows
+from .camera import Camera, learn_camera
 from .mesh_flows import MESH_POINTS
 
 GRID = 64  # cells per side on which two backgrounds are compared
@@ -22,8 +23,9 @@ CLEARANCE = 0.04  # margin around people, as a share of the picture's longer sid
 
 def align_backgrounds(
     images: Tensor, person: Tensor, faces: Faces, sizes: list[tuple[int, int]], motion: DrivingMotion
-) -> Tensor:
-    """Affine maps [R,2,3] from canvas to reference pixels for everything that does not move.
+) -> tuple[Tensor, Camera | None]:
+    """Affine maps [R,2,3] from canvas to reference pixels for everything that does not move, and the camera's part
+    in the head's movement, where references and driving frames come from one camera that moved.
 
     Three readings compete. A reference from the same camera shares the canvas's frame. One from elsewhere is laid so
     that its face covers the driving face (scale and shift, no rotation). And where its background shows the same
@@ -37,7 +39,7 @@ def align_backgrounds(
         [shared[r], laid[r]] if _plausible(shared[r], laid[r], sizes[r], motion) else [laid[r]]
         for r in range(len(sizes))
     ]
-    chosen = [options[0][0]]
+    chosen, registered = [options[0][0]], [False]
     for r in range(1, len(sizes)):
         moved = register(images[0], person[0], images[r], person[r])
         if moved is not None:
@@ -46,7 +48,14 @@ def align_backgrounds(
         if moved is not None:
             errors[-1] /= REGISTRATION_GAIN
         chosen.append(options[r][int(np.argmin(errors))])
-    return torch.stack(chosen)
+        registered.append(moved is not None and errors[-1] <= min(errors))
+    background = torch.stack(chosen)
+    if motion.transfer is not Transfer.ABSOLUTE or chosen[0] is not shared[0]:
+        return background, None
+    on_canvas = geometry.invert_affine(torch.stack(shared))
+    landmarks = faces.landmarks.clone()
+    landmarks[..., :2] = geometry.apply_affine(on_canvas, landmarks[..., :2])
+    return background, learn_camera(landmarks, geometry.compose_affine(on_canvas, background), torch.tensor(registered))
 
 
 def register(first: Tensor, first_person: Tensor, other: Tensor, other_person: Tensor) -> Tensor | None:

@@ -90,8 +90,8 @@ class MotionModel(nn.Module, ABC):
         return (evidence.features if evidence.pictures is None else evidence.pictures).clamp(0, 1)
 
     @abstractmethod
-    def plate(self, encoded: Any, canvas: tuple[int, int]) -> Tensor:
-        """The still picture [3,H,W] of the whole canvas into which the boxes are pasted."""
+    def plate(self, encoded: Any, motion: DrivingMotion) -> Tensor:
+        """The whole canvas into which the boxes are pasted: one picture [1,3,H,W], or one per frame [T,3,H,W]."""
 
 
 def registered_models() -> dict[str, type[MotionModel]]:

@@ -192,8 +192,8 @@ class CheckpointModel(MotionModel):
     ) -> Tensor:
         return self._checked(lambda: self.paint(features, levels)).float()
 
-    def plate(self, encoded: CheckpointReferences, canvas: tuple[int, int]) -> Tensor:
-        return encoded.plate
+    def plate(self, encoded: CheckpointReferences, motion: DrivingMotion) -> Tensor:
+        return encoded.plate[None]
 
     def sample(self, maps: Tensor, deformation: Tensor, size: int) -> Tensor:
         """Maps [R,C,H,W] warped by a deformation [T,R,h,w,2] of another size: [T,R,C,size,size]."""

@@ -24,6 +24,7 @@ from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .background import align_backgrounds
 from .base import MotionModel
+from .camera import Camera
 from .mesh_flows import FINER, MESH_POINTS
 from .mesh_network import GRID, NetworkInputs, NetworkOutput, network_inputs, sample_each
 from .mesh_rules import mix_by_rules
@@ -49,6 +50,7 @@ class EncodedReferences(NamedTuple):
     facing: Tensor  # [R,468] cosine of the view of each vertex, <= 0 where hidden
     sharpness: Tensor  # [R] 0..1 relative to the sharpest
     strengths: Tensor  # [R]
+    camera: Camera | None = None  # how it followed the head; None = it stood still
     plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
     extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
@@ -85,7 +87,7 @@ class FaceMesh(MotionModel):
         cell = size / GRID
         person = coarsen(self.matte.matte(images), cell)
         sizes = [(image.shape[-2], image.shape[-1]) for image, _, _ in scaled]
-        background = align_backgrounds(images, person, faces, sizes, motion)
+        background, camera = align_backgrounds(images, person, faces, sizes, motion)
         facing = visible_vertices(faces.landmarks)
         gains = colour_gains(images, faces.landmarks[:, :MESH_POINTS], facing.clamp_min(0))
         images = (images * gains[:, :, None, None].to(images)).clamp(0, 1)
@@ -97,6 +99,7 @@ class FaceMesh(MotionModel):
             person=person,
             faces=faces,
             background=background,
+            camera=camera,
             facing=facing,
             sharpness=_sharpness(images, faces.landmarks),
             strengths=references.strengths,
@@ -105,9 +108,10 @@ class FaceMesh(MotionModel):
         )
 
     def warp(self, encoded: EncodedReferences, motion: DrivingMotion, boxes: Tensor, size: int) -> Evidence:
-        flows = mesh_flows.compute_flows(
-            motion.faces, encoded.faces, encoded.background, boxes.float(), GRID, encoded.facing
-        )
+        background = encoded.background
+        if encoded.camera is not None:
+            background = geometry.compose_affine(background, encoded.camera.maps(motion.faces.landmarks)[:, None])
+        flows = mesh_flows.compute_flows(motion.faces, encoded.faces, background, boxes.float(), GRID, encoded.facing)
         distance = pose_distance(motion.faces, encoded.faces)
         evidence, _ = self.evidence(encoded, flows, distance, boxes, size)
         return evidence._replace(
@@ -163,10 +167,16 @@ class FaceMesh(MotionModel):
                 features = self.refiner(features, *levels)
         return features.clamp(0, 1)
 
-    def plate(self, encoded: EncodedReferences, canvas: tuple[int, int]) -> Tensor:
-        """The first reference, laid on the canvas once and for all."""
+    def plate(self, encoded: EncodedReferences, motion: DrivingMotion) -> Tensor:
+        """The first reference, laid on the canvas; it moves only where the camera does."""
         assert encoded.plate is not None
-        return encoded.plate
+        plate = encoded.plate[None]
+        if encoded.camera is None:
+            return plate
+        points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
+        places = geometry.apply_affine(encoded.camera.maps(motion.faces.landmarks), points)  # [T,H*W,2]
+        grids = geometry.normalise(places, motion.canvas).unflatten(1, motion.canvas).to(plate)
+        return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
 
 
 class FaceMeshRules(FaceMesh):

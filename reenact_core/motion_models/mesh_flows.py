@@ -100,7 +100,7 @@ def compute_flows(
 
     Args:
         driving: axis T, canvas pixels. reference: axis R, pixels of each reference.
-        background: [R,2,3] affine maps from canvas to reference pixels.
+        background: [R,2,3] or, where the camera moves, [T,R,2,3] affine maps from canvas to reference pixels.
         boxes: [T,3] left, top, side on the canvas. grid: G.
         facing: [R,468] cosine of each reference's view of each vertex (0 or less where hidden).
     """

@@ -232,7 +232,7 @@ def test_relative_motion_is_painted_on_the_first_reference(small):
     warped = warped_by(model, references, Transfer.RELATIVE)
     box = model.reference_framing.box(references.faces.landmarks[:1])
     assert torch.equal(warped.boxes, box.expand(2, 3))
-    assert torch.equal(model.plate(warped.encoded, CANVAS), references.images[0])
+    assert torch.equal(model.plate(warped.encoded, warped.motion)[0], references.images[0])
 
 
 def test_absolute_motion_is_painted_on_the_driving_canvas():
@@ -244,7 +244,7 @@ def test_absolute_motion_is_painted_on_the_driving_canvas():
         faces = posed_faces([torch.eye(3)], centre=(80 * factor, 62 * factor), height=48 * factor)
         warped = warp_per_reference(still([image], faces), driven(model, [half]), model, Transfer.ABSOLUTE)
         assert torch.equal(warped.boxes, warped.motion.code_box[None])
-        plate = model.plate(warped.encoded, CANVAS)
+        plate = model.plate(warped.encoded, warped.motion)[0]
         assert plate.shape == (3, *CANVAS)
         assert psnr(plate, half) > (60 if factor == 1 else 32)
 

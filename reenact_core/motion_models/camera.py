@@ -1,0 +1,83 @@
+"""How the camera followed the head, learned from references whose backgrounds are registered to each other.
+
+In hand-held and panned videos the picture's frame moves with the person. Where the driving frames come from the same
+camera as the references, the head's place then tells where the background is: each part of the head's movement (shift,
+size, roll) is credited to the camera by one gain: 0 = the head moved before a still camera, 1 = the camera moved. One
+reference says nothing about it; the more there are, the better the gains are known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import geometry
+from . import mesh_flows
+from .mesh_flows import CHIN, FOREHEAD, MESH_POINTS
+
+SMALL = 0.04  # head movement, in face heights (or its logarithm, or radians), too small for one reference to teach from
+TESTED = 3  # so many references show whether the gain holds for one that it was not learned from
+STILL = 0.01  # camera movement, in the same units, that may be an error of measurement
+WORTH = 0.75  # the gain has to predict references left out with at most this share of a still camera's error
+
+
+class Camera(NamedTuple):
+    """Gains, and the head in the first reference as the canvas shows it."""
+
+    gains: Tensor  # [4] 0..1 for x, y, logarithm of size, roll
+    head: Tensor  # [4] x, y in pixels, logarithm of the face's height in pixels, roll in radians
+
+    def maps(self, landmarks: Tensor) -> Tensor:
+        """For faces [T,478,3] on the canvas: affine maps [T,2,3] from each frame's pixels to where the canvas of the
+        first reference shows the same piece of background."""
+        moved = (_head(landmarks) - self.head) * self.gains
+        scale, cosine, sine = moved[:, 2].exp(), moved[:, 3].cos(), moved[:, 3].sin()
+        linear = torch.stack([scale * cosine, -scale * sine, scale * sine, scale * cosine], 1).unflatten(1, (2, 2))
+        anchor = self.head[:2, None]
+        forward = torch.cat([linear, anchor + moved[:, :2, None] - linear @ anchor], 2)
+        return geometry.invert_affine(forward)
+
+
+def learn_camera(landmarks: Tensor, seen: Tensor, registered: Tensor) -> Camera | None:
+    """The camera of R references of one video, None where it stood still or nothing is known.
+
+    Args:
+        landmarks: [R,478,3] each in its own frame, canvas pixels.
+        seen: [R,2,3] maps from pixels of the first frame to the same piece of background in each frame.
+        registered: [R] bool, whether `seen` was measured; the first need not be.
+    """
+    heads = _head(landmarks)
+    others = registered.clone()
+    others[0] = False
+    if not others.any():
+        return None
+    unit = heads[0, 2].exp()
+    anchor = heads[0, :2]
+    linear = seen[:, :, :2]
+    shift = (geometry.apply_affine(seen, anchor[None, None])[:, 0] - anchor) / unit
+    size, roll = torch.linalg.det(linear).clamp_min(1e-6).log() / 2, torch.atan2(linear[:, 1, 0], linear[:, 0, 0])
+    camera = torch.cat([shift, size[:, None], roll[:, None]], 1)[others]  # [K,4]
+    head = heads - heads[0]
+    head = torch.cat([head[:, :2] / unit, head[:, 2:]], 1)[others]  # [K,4]
+    gains = torch.where(camera.abs().amax(0) > STILL, _gains(head, camera), 0)
+    if len(head) >= TESTED:
+        rest = ~torch.eye(len(head), dtype=torch.bool)
+        missed = [(camera[k] - _gains(head[rest[k]], camera[rest[k]]) * head[k]).abs() for k in range(len(head))]
+        gains = torch.where(torch.stack(missed).sum(0) < WORTH * camera.abs().sum(0), gains, 0)
+    return Camera(gains, heads[0]) if bool((gains > 0).any()) else None
+
+
+def _gains(head: Tensor, camera: Tensor) -> Tensor:
+    """Least squares, drawn towards a still camera the more the fewer they are: gains [4] of movements [K,4]."""
+    doubt = (SMALL / len(head)) ** 2
+    return ((head * camera).sum(0) / (head.square().sum(0) + doubt)).clamp(0, 1)
+
+
+def _head(landmarks: Tensor) -> Tensor:
+    """Where heads [N,478,3] are: x, y, logarithm of size, roll [N,4]."""
+    down = landmarks[:, CHIN, :2] - landmarks[:, FOREHEAD, :2]
+    roll = torch.atan2(-down[:, 0], down[:, 1])
+    size = mesh_flows.face_height(landmarks).log()
+    return torch.cat([landmarks[:, :MESH_POINTS, :2].mean(1), size[:, None], roll[:, None]], 1)
