@@ -20,7 +20,7 @@ from .mesh_flows import CHIN, FOREHEAD, MESH_POINTS
 SMALL = 0.04  # head movement, in face heights (or its logarithm, or radians), too small for one reference to teach from
 TESTED = 3  # so many references show whether the gain holds for one that it was not learned from
 STILL = 0.01  # camera movement, in the same units, that may be an error of measurement
-WORTH = 0.75  # the gain has to predict references left out with at most this share of a still camera's error
+WORTH = 0.85  # the gain has to predict references left out with at most this share of a still camera's error
 
 
 class Camera(NamedTuple):
