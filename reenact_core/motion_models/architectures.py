@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from .first_order import FirstOrder, FirstOrderConfig
-from .live_portrait import LivePortrait, LivePortraitConfig
+from .live_portrait import LivePortrait
+from .live_portrait_config import LivePortraitConfig
 from .shapes import Shapes
 from .thin_plate import ThinPlate, ThinPlateConfig
 

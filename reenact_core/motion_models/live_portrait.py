@@ -12,7 +12,6 @@ frame on whatever was fused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,13 +20,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .backbones import ConvNeXtConfig, ConvNeXtV2
+from .backbones import ConvNeXtV2
 from .folding import spare_lanes, widen
 from .head_motion import HeadMotion, pose_degrees, rotation_matrices
 from .layers import ConvBlock, Decoder, DownBlock, Hourglass, HourglassConfig, ResidualBlock, dtype_of
+from .live_portrait_config import LivePortraitConfig
 from .sampling import coordinate_grid, heat_maps, sample_3d, translated
-from .shapes import Shapes, blocks, hourglass, present
-from .spade import SpadeConfig, SpadeGenerator
+from .shapes import present
+from .spade import SpadeGenerator
 
 ALIGN_CORNERS = False
 WARP_SLOPE = 0.01  # LeakyReLU of the warping module
@@ -47,48 +47,6 @@ class LivePortraitMotion(NamedTuple):
 class LivePortraitWarp(NamedTuple):
     features: Tensor  # [T,R,256,h,w] output of the warping module times visibility: fuse these
     motion: LivePortraitMotion
-
-
-@dataclass(frozen=True)
-class LivePortraitConfig:
-    keypoints: int
-    widths: tuple[int, ...]  # appearance channels: first block, then each down block
-    channels: int  # of the appearance volume
-    depth: int  # of the appearance volume
-    volume_blocks: int
-    motion_extractor: ConvNeXtConfig
-    pose_bins: int
-    compressed: int  # channels
-    motion: HourglassConfig
-    warped: int  # channels of the warping module's output
-    decoder: SpadeConfig
-    stitching: tuple[int, ...] | None  # MLP widths, input to output; None = the file has none
-    lip: tuple[int, ...] | None
-    eye: tuple[int, ...] | None
-
-    @classmethod
-    def from_shapes(cls, shapes: Shapes) -> LivePortraitConfig:
-        """The configuration of a checkpoint; raises CheckpointError where its shapes make no sense."""
-        appearance, dense = "appearance_feature_extractor", "warping_module.dense_motion_network"
-        down = blocks(shapes, appearance + ".down_blocks.{}.conv.weight", 4)
-        residual = blocks(shapes, appearance + ".resblocks_3d.3dr{}.conv1.weight", 5)
-        channels = residual[0][0]
-        return cls(
-            keypoints=shapes.dims("motion_extractor.detector.fc_kp.weight", 2)[0] // 3,
-            widths=(shapes.dims(appearance + ".first.conv.weight", 4)[0], *(size[0] for size in down)),
-            channels=channels,
-            depth=shapes.dims(appearance + ".second.weight", 4)[0] // channels,
-            volume_blocks=len(residual),
-            motion_extractor=ConvNeXtConfig.from_shapes(shapes, "motion_extractor.detector"),
-            pose_bins=shapes.dims("motion_extractor.detector.fc_yaw.weight", 2)[0],
-            compressed=shapes.dims(dense + ".compress.weight", 5)[0],
-            motion=hourglass(shapes, dense + ".hourglass", 5),
-            warped=shapes.dims("warping_module.fourth.weight", 4)[0],
-            decoder=SpadeConfig.from_shapes(shapes),
-            stitching=_mlp_widths(shapes, "retarget_shoulder"),
-            lip=_mlp_widths(shapes, "retarget_mouth"),
-            eye=_mlp_widths(shapes, "retarget_eye"),
-        )
 
 
 class AppearanceFeatureExtractor(nn.Module):
@@ -208,6 +166,15 @@ class DenseMotionNetwork(nn.Module):
         return stacked.flatten(2, 3)
 
     def forward(self, compressed: Tensor, reference: Tensor, driving: Tensor) -> LivePortraitMotion:
+        """Volumes [R,c,D,h,w], keypoints [R,K,3] and [T,R,K,3].
+
+        One reference after the other: several at once take more memory and no less time.
+        """
+        ones = (slice(r, r + 1) for r in range(len(reference)))
+        each = [self._of_one(compressed[one], reference[one], driving[:, one]) for one in ones]
+        return LivePortraitMotion(*(torch.cat(parts, dim=1) for parts in zip(*each)))
+
+    def _of_one(self, compressed: Tensor, reference: Tensor, driving: Tensor) -> LivePortraitMotion:
         inputs = self.inputs(compressed, reference, driving)
         pairs = inputs.shape[:2]
         x = self.hourglass(inputs.flatten(0, 1))[-1]
@@ -310,13 +277,6 @@ class LivePortrait(nn.Module):
     def lip_offsets(self, reference: Tensor, openness: Tensor) -> Tensor:
         """The same for the lips (`retarget_mouth`); openness [R,2]: of the reference, and the wanted one."""
         return _offsets(present(self.retarget_mouth, "lip retargeting"), reference, openness)
-
-
-def _mlp_widths(shapes: Shapes, part: str) -> tuple[int, ...] | None:
-    layers = []
-    while f"{part}.mlp.{2 * len(layers)}.weight" in shapes:
-        layers.append(shapes.dims(f"{part}.mlp.{2 * len(layers)}.weight", 2))
-    return (layers[0][1], *(layer[0] for layer in layers)) if layers else None
 
 
 def _offsets(network: KeypointMlp, reference: Tensor, openness: Tensor) -> Tensor:

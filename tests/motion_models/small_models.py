@@ -12,7 +12,8 @@ from reenact_core.motion_models.backbones import ConvNeXtConfig
 from reenact_core.motion_models.first_order import AffineKeypoints, FirstOrder, FirstOrderConfig
 from reenact_core.motion_models.head_motion import keypoints
 from reenact_core.motion_models.layers import HourglassConfig
-from reenact_core.motion_models.live_portrait import LivePortrait, LivePortraitConfig
+from reenact_core.motion_models.live_portrait import LivePortrait
+from reenact_core.motion_models.live_portrait_config import LivePortraitConfig
 from reenact_core.motion_models.spade import SpadeConfig
 from reenact_core.motion_models.thin_plate import DisentanglerConfig, ThinPlate, ThinPlateConfig
 
