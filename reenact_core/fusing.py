@@ -138,8 +138,8 @@ def combine(
     features = strategy.fuse(evidence, weights)
     share = weights.mean(2, keepdim=True)
     levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
-    if share.shape[-2:] != (1, 1):
-        height, width = evidence.confidence.shape[-2:]
+    height, width = evidence.confidence.shape[-2:]
+    if share.shape[-2:] not in ((1, 1), (height, width)):
         share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
         share = share.unflatten(0, weights.shape[:2])
     confidence = (evidence.confidence * share).sum(1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import geometry
 from .base import weighted_sum
 
 LOW, MIDDLE = 64, 128  # cells per side below which a frequency counts as low, as middle
@@ -46,5 +47,5 @@ def _resize(maps: Tensor, size: int) -> Tensor:
     elif size < maps.shape[-1]:
         flat = F.adaptive_avg_pool2d(flat, size)
     else:
-        flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
+        flat = geometry.enlarge(flat, (size, size))
     return flat.unflatten(0, maps.shape[:2])

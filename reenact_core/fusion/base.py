@@ -68,7 +68,7 @@ def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
     (first, share), *more = zip(features.unbind(1), weights.unbind(1), strict=True)
     total = first * share
     for feature, share in more:
-        total = torch.addcmul(total, feature, share.expand_as(feature))
+        total = total.addcmul_(feature, share)
     return total
 
 

@@ -96,41 +96,41 @@ class MeshNetwork(nn.Module):
         contributions = first[:, :COUNT].softmax(1)
         shift = RESIDUAL_REACH * torch.tanh(first[:, COUNT : COUNT + 2])
 
-        # On the fine grid the mesh's own flow is known better than the coarse one says.
-        coarse = mix_candidates(inputs.grids, pairs(contributions)).flatten(0, 1)
-        drawn = pairs(contributions[:, MESH : MESH + 1])
-        missed = inputs.mesh - _finer_grid(inputs.grids[:, :, MESH])
-        place = pairs(_finer(coarse.permute(0, 3, 1, 2))).permute(0, 1, 3, 4, 2)
-        place = place + pairs(_finer(drawn.flatten(0, 1))).permute(0, 1, 3, 4, 2) * missed
-        shift = _finer(shift)
-        place = place + pairs(shift).permute(0, 1, 3, 4, 2) * inputs.per_box
+        # On the fine grid the mesh's own flow is known better than the coarse one says. Positions are kept as planes
+        # [T,R,2,n,n] of x and y, which the processor reads in one go.
+        per_box = inputs.per_box.movedim(-1, 1)
+        coarse = mix_candidates(inputs.grids, pairs(contributions))
+        known = torch.cat([coarse, inputs.grids[:, :, MESH]], -1).flatten(0, 1).permute(0, 3, 1, 2)
+        fine = pairs(_finer(torch.cat([known, contributions[:, MESH : MESH + 1], shift, first[:, COUNT + 2 :]], 1)))
+        place, mesh, drawn, shift, logits = fine.split([2, 2, 1, 2, BANDS + 1], 2)
+        place = place + drawn * (inputs.mesh.movedim(-1, 2) - mesh) + shift * per_box
 
         # Second look: every reference as it would be warped now, beside the mixture of all.
-        logits = _finer(first[:, COUNT + 2 :])
-        looks = sample_each(inputs.pictures, place)  # [T,R,3,F,F]
-        share = pairs(logits[:, :1]).softmax(1)
-        consensus = (looks * share).sum(1, keepdim=True).expand_as(looks)
+        looks = sample_each(inputs.pictures, place.movedim(2, -1))  # [T,R,3,F,F]
+        consensus = (looks * logits[:, :, :1].softmax(1)).sum(1, keepdim=True)
+        apart = looks - consensus
         openings = inputs.openings[:, None].expand(-1, count, -1, -1, -1)
-        handed = _finer(self.hand(x))
-        beside = [looks, consensus, looks - consensus, openings, stretch(place.detach(), inputs.per_box)]
-        beside = torch.cat(beside, 2).flatten(0, 1)
-        detail = self.register(torch.cat([handed, beside.to(handed)], 1))
-        second = self.second(detail).float().contiguous()  # a small correction: it bears half precision
-        correction = 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :2])
-        place = place + pairs(correction).permute(0, 1, 3, 4, 2) * inputs.per_box
-        logits = pairs(logits + second[:, 2:])
+        pulled = stretch(place.movedim(2, -1).detach(), inputs.per_box)
+        beside = torch.cat([looks, consensus.expand_as(looks), apart, openings, pulled], 2).flatten(0, 1)
+        detail = self.register(_beside(_finer(self.hand(x)), beside))
+        # A small correction: it bears half precision.
+        second = pairs(self.second(detail).to(first.dtype, memory_format=torch.contiguous_format))
+        correction = 0.5 * RESIDUAL_REACH * torch.tanh(second[:, :, :2])
+        place = place + correction * per_box
+        logits = logits + second[:, :, 2:]
+        told = torch.cat([apart.square().mean(2, keepdim=True), openings], 2).flatten(0, 1)
         return NetworkOutput(
             contributions=pairs(contributions),
-            shift=pairs(shift + correction),
-            deformation=place,
+            shift=shift + correction,
+            deformation=place.movedim(2, -1),
             scores=logits[:, :, :BANDS] * logits.new_tensor(DECISION)[:, None, None],
             confidence=torch.sigmoid(4 * logits[:, :, BANDS:]),
-            context=torch.cat([pairs(detail).float(), (looks - consensus).square().mean(2, keepdim=True), openings], 2),
+            context=pairs(_beside(detail, told)),
         )
 
     def _trunk(self, x: Tensor, count: int) -> Tensor:
         """Features [T*R,width,G,G] of pairs, `count` references per frame."""
-        skip0 = self.enter(x)
+        skip0 = self.enter(x.contiguous(memory_format=torch.channels_last))
         skip1 = self.down1(skip0)
         skip2 = self.down2(skip1)
         deep = self.down3(skip2)
@@ -171,11 +171,11 @@ def stretch(place: Tensor, per_box: Tensor) -> Tensor:
     Negative where few of its pixels fill many cells, as when a closed eye is opened; what is shown there is no detail.
     0 where one box side of the reference fills one box side; `per_box` as in `NetworkInputs`.
     """
-    cell = per_box / place.shape[-2]
-    across, down = place.diff(dim=3) / cell, place.diff(dim=2) / cell
-    across, down = torch.cat([across, across[..., -1:, :]], 3), torch.cat([down, down[:, :, -1:]], 2)
-    area = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
-    length = (across.square() + down.square()).sum(-1) / 2
+    cells = (place * (place.shape[-2] / per_box)).movedim(-1, 2)  # [T,R,2,n,n]
+    across, down = cells.diff(dim=4), cells.diff(dim=3)
+    across, down = torch.cat([across, across[..., -1:]], 4), torch.cat([down, down[..., -1:, :]], 3)
+    area = across[:, :, 0] * down[:, :, 1] - across[:, :, 1] * down[:, :, 0]
+    length = (across.square() + down.square()).sum(2) / 2
     return torch.stack([area.clamp(1e-2, 1e2).log(), length.clamp(1e-2, 1e2).log() / 2], 2)
 
 
@@ -197,6 +197,11 @@ def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
         return head(x.to(head.weight.dtype)).contiguous()
 
 
+def _beside(features: Tensor, more: Tensor) -> Tensor:
+    """Channels-last features [N,C,n,n] and further channels [N,M,n,n], brought to their precision: [N,C+M,n,n]."""
+    return torch.cat([features, more.to(features.dtype, memory_format=torch.channels_last)], 1)
+
+
 def norm_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
 
@@ -213,9 +218,3 @@ def double(x: Tensor) -> Tensor:
 def _finer(maps: Tensor) -> Tensor:
     """Maps [N,C,G,G] on the fine grid: [N,C,FINE,FINE]."""
     return F.interpolate(maps, scale_factor=float(FINER), mode="bilinear", align_corners=False)
-
-
-def _finer_grid(grid: Tensor) -> Tensor:
-    """Positions [T,R,G,G,2] on the fine grid: [T,R,FINE,FINE,2]."""
-    flat = _finer(grid.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
-    return flat.permute(0, 2, 3, 1).unflatten(0, grid.shape[:2])

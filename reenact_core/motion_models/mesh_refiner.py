@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import geometry
 from .mesh_network import CONTEXT, FINE, double, merge, norm_block
 
 STEP = 2  # pixels per side that one cell of the fine grid holds
@@ -50,28 +51,42 @@ class MeshRefiner(nn.Module):
         """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures."""
         size = pictures.shape[-1]
         small = _resize(pictures, REFINED)
-        skip0 = self.enter(torch.cat([F.pixel_unshuffle(small, STEP), context], 1))
+        parts = F.pixel_unshuffle(small, STEP), context
+        skip0 = self.enter(torch.cat([part.to(memory_format=torch.channels_last) for part in parts], 1))
         skip1 = self.down1(skip0)
         skip2 = self.down2(skip1)
         x = self.up2(torch.cat([double(self.down3(skip2)), skip2], 1))
         x = self.up1(torch.cat([double(x), skip1], 1))
         x = self.up0(torch.cat([double(x), skip0], 1))
-        residual = _soften(REACH * torch.tanh(F.pixel_shuffle(self.leave(x).float(), STEP)))
+        left = self.leave(x).float().contiguous()  # three channels last would be slow from here on
+        residual = _soften(REACH * torch.tanh(F.pixel_shuffle(left, STEP)))
         return _resize(residual, size).to(pictures).add_(pictures)
 
 
 def _soften(residual: Tensor) -> Tensor:
-    """Without its finest detail, which a perceptual loss fills with hatching: detail is the references' task."""
-    for _ in range(2):
-        residual = F.avg_pool2d(F.pad(residual, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    """Without its finest detail, which a perceptual loss fills with hatching: detail is the references' task.
+
+    Means of 3 x 3 pixels, twice, edges repeated; along one axis after the other.
+    """
+    for axis in (2, 3):
+        length = residual.shape[axis]
+        for _ in range(2):
+            first, last = residual.narrow(axis, 0, 1), residual.narrow(axis, length - 1, 1)
+            padded = torch.cat([first, residual, last], axis)
+            before, here, after = (padded.narrow(axis, start, length) for start in range(3))
+            residual = (before + here).add_(after).div_(3)
     return residual
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:
-    """Square pictures resized: box filter where that fits, else bilinear, antialiased downwards."""
+    """Square pictures [T,3,own,own] resized: box filter where that fits, else bilinear, antialiased downwards."""
     own = pictures.shape[-1]
     if own == size:
         return pictures
     if own % size == 0:
         return F.avg_pool2d(pictures, own // size)
-    return F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=size < own, align_corners=False)
+    if size > own:
+        return geometry.enlarge(pictures, (size, size))
+    for target in ((size, own), (size, size)):  # rows are mixed faster than columns, so they go first
+        pictures = F.interpolate(pictures, size=target, mode="bilinear", antialias=True, align_corners=False)
+    return pictures
