@@ -68,14 +68,14 @@ class FuseReferences(io.ComfyNode):
         middle = len(source.boxes) // 2
         for chunk in fused.chunks():
             parts.append(light(chunk))
-            colours = attribution(parts[-1].weights, source.size)
             progress.advance(chunk.stop - chunk.start)
             if every:
-                pictures.append(_on_canvas(colours, parts[-1], source))
+                pictures.append(_on_canvas(parts[-1], source))
             elif chunk.start <= middle < chunk.stop:
-                frame = slice(middle - chunk.start, middle - chunk.start + 1)
-                only = parts[-1]._replace(start=middle, stop=middle + 1, confidence=parts[-1].confidence[frame])
-                pictures.append(_on_canvas(colours[frame], only, source))
+                only = slice(middle - chunk.start, middle - chunk.start + 1)
+                weights, confidence = parts[-1].weights[only], parts[-1].confidence[only]
+                shown = parts[-1]._replace(start=middle, stop=middle + 1, weights=weights, confidence=confidence)
+                pictures.append(_on_canvas(shown, source))
         shares = convert.to_host(torch.cat([colours for colours, _ in pictures]))
         confidence = convert.mask_to_host(torch.cat([mask for _, mask in pictures]))
         shown = shares[len(shares) // 2][None]
@@ -84,13 +84,12 @@ class FuseReferences(io.ComfyNode):
         return io.NodeOutput(HostFused(warped, tuple(parts), strategy.label), shares, confidence, ui=seen)
 
 
-def _on_canvas(colours: Tensor, chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:
+def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:
     """Attribution [T,3,H,W] and confidence [T,1,H,W] where the head's box lies on the output canvas."""
     boxes = warped.boxes[chunk.start : chunk.stop]
-    whole = torch.ones(1, int(boxes[0, 2]), int(boxes[0, 2]))
-    black = torch.zeros(3, *warped.motion.canvas)
-    size = (colours.shape[-2], colours.shape[-1])
-    confidence = F.interpolate(chunk.confidence.float().cpu(), size, mode="bilinear", align_corners=False)
-    shares, _ = paste(black, colours.float().cpu(), boxes, whole)
-    sure, _ = paste(black[:1], confidence, boxes, whole)
-    return shares.clamp(0, 1), sure.clamp(0, 1)
+    side = int(boxes[0, 2])
+    colours = attribution(chunk.weights, side).float().cpu()
+    confidence = F.interpolate(chunk.confidence.float().cpu(), (side, side), mode="bilinear", align_corners=False)
+    black, whole = torch.zeros(4, *warped.motion.canvas), torch.ones(1, side, side)
+    maps, _ = paste(black, torch.cat([colours, confidence], 1), boxes, whole)
+    return maps[:, :3].clamp(0, 1), maps[:, 3:].clamp(0, 1)
