@@ -34,6 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def host_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
     """A function: front end name -> its running host, started on first use and kept for the session."""
     import probe_pack
+    import widget_probe
     from host_server import REPOSITORY, HostServer, host_tree
 
     if host_tree() is None:
@@ -46,6 +47,8 @@ def host_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
             packs = {"harness_probe": probe_pack.write(base / "probe_source")}
             if (REPOSITORY / "__init__.py").is_file():
                 packs["reenact"] = REPOSITORY
+            if front_end == "pinned":
+                packs["widget_probe"] = widget_probe.write(base / "widget_source", REPOSITORY)
             server = HostServer(base, packs, front_end)
             server.start()
             running[front_end] = server

@@ -51,7 +51,7 @@ def reload(editor) -> None:
 def run_five_stages(editor) -> None:
     editor.host.client.free()
     editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
-    editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 256])
+    editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 128])
     record = editor.queue(timeout=300)
     assert record["status"]["status_str"] == "success", record["status"]
 

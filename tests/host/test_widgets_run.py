@@ -5,78 +5,13 @@ from __future__ import annotations
 
 import pytest
 from host_client import PromptRejectedError
-from host_server import REPOSITORY, HostServer, host_tree
 
-pytestmark = [
-    pytest.mark.host,
-    pytest.mark.skipif(host_tree() is None, reason="no host in this environment; run scripts/setup_host.py"),
-]
-
-SOURCE = """
-from dataclasses import dataclass, field
-
-from comfy_api.latest import ComfyExtension, io
-
-from .nodes.widgets import choice_inputs, chosen, growing_inputs, grown
+pytestmark = pytest.mark.host
 
 
-@dataclass(frozen=True)
-class Soft:
-    temperature: float = field(default=0.25, metadata=dict(min=0.0, max=1.0, step=0.01, tooltip="Softness."))
-
-
-@dataclass(frozen=True)
-class Hard:
-    pass
-
-
-OPTIONS = {"hard": Hard, "soft": Soft}
-
-
-class WidgetProbe(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        value = io.Int.Input("value", force_input=True)
-        inputs = growing_inputs(value, "references", "reference", 1, 20)
-        inputs += choice_inputs("strategy", OPTIONS, "soft", "How.")
-        return io.Schema(node_id="WidgetProbe", inputs=inputs, outputs=[], is_output_node=True)
-
-    @classmethod
-    def execute(cls, **arguments):
-        strategy = chosen("strategy", OPTIONS, arguments)
-        text = [repr(strategy), repr(list(grown("references", "reference", arguments).values()))]
-        return io.NodeOutput(ui={"text": text})
-
-
-class Number(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(node_id="NumberProbe", inputs=[io.Int.Input("value")], outputs=[io.Int.Output()])
-
-    @classmethod
-    def execute(cls, value):
-        return io.NodeOutput(value)
-
-
-class Probes(ComfyExtension):
-    async def get_node_list(self):
-        return [WidgetProbe, Number]
-
-
-async def comfy_entrypoint():
-    return Probes()
-"""
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("widget_probe")
-    (folder / "__init__.py").write_text(SOURCE)
-    for name in ("nodes", "reenact_core"):
-        (folder / name).symlink_to(REPOSITORY / name, target_is_directory=True)
-    with HostServer(tmp_path_factory.mktemp("widget_host"), {"widget_probe": folder}) as server:
-        assert server.import_failures() == []
-        yield server.client
+@pytest.fixture
+def client(host):
+    return host.client
 
 
 def run(client, **inputs) -> list[str]:

@@ -39,6 +39,23 @@ def workflow(name: str) -> dict:
 
 
 @pytest.fixture(scope="module")
+def page(browser, host_with, lane):
+    """One page per front end for all graphs: opening it takes longer than opening a graph."""
+    from host_browser import Editor
+
+    front_end, vue_nodes = lane
+    editor = Editor(browser, host_with(front_end), vue_nodes)
+    yield editor
+    editor.close()
+
+
+@pytest.fixture
+def editor(page):
+    page.errors.clear()
+    return page
+
+
+@pytest.fixture(scope="module")
 def tried() -> dict[str, dict]:
     """The prompts that were run, by graph. The host under all front ends is the same one: one run each is enough."""
     return {}
