@@ -174,4 +174,4 @@ def fill_outwards(values: Tensor, known: Tensor) -> Tensor:
     coarse = F.avg_pool2d(values * known, 2, ceil_mode=True) / share.clamp_min(1e-6)
     coarse = fill_outwards(coarse, (share * 4).clamp(0, 1))
     coarse = F.interpolate(coarse, size=values.shape[-2:], mode="bilinear", align_corners=False)
-    return values * known + coarse * (1 - known)
+    return torch.lerp(coarse, values, known)

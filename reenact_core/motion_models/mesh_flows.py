@@ -127,12 +127,12 @@ def compute_flows(
     covered, openings, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid * FINER)
     maps = geometry.fill_outwards(maps, covered)  # beyond the face the nearest skin's values continue
     fine = box_points(boxes, grid * FINER)
-    mesh = fine[:, None] + maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3).transpose(2, 3)
+    mesh = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3) + fine.transpose(1, 2)[:, None]
     mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, fine, covered)
-    mesh = mesh.unflatten(2, (grid * FINER, grid * FINER))  # [T,R,F,F,2]
+    mesh = mesh.unflatten(3, (grid * FINER, grid * FINER))  # [T,R,2,F,F]
     maps, inside = F.avg_pool2d(maps, FINER), F.avg_pool2d(covered, FINER)
     pairs = maps[:, : count * 4].unflatten(1, (count, 4))  # [T,R,4,G,G]
-    coarse_mesh = F.avg_pool2d(mesh.flatten(0, 1).permute(0, 3, 1, 2), FINER).unflatten(0, (frames, count))
+    coarse_mesh = F.avg_pool2d(mesh.flatten(0, 1), FINER).unflatten(0, (frames, count))
     coarse_mesh = coarse_mesh.flatten(3).transpose(2, 3)  # [T,R,G*G,2]
 
     still = geometry.apply_affine(background, points[:, None])  # [T,R,G*G,2]
@@ -144,7 +144,7 @@ def compute_flows(
     turn = _axis_angle(rotation).unflatten(0, (frames, count))
     return Flows(
         positions=positions.unflatten(3, (grid, grid)),
-        mesh=mesh,
+        mesh=mesh.movedim(2, -1),
         openings=openings,
         inside=inside,
         residual=pairs[:, :, 2:3],
@@ -204,29 +204,27 @@ def opening_triangles() -> Tensor:
 
 
 def _iris_shift(driving: Tensor, reference: Tensor, points: Tensor, inside: Tensor) -> Tensor:
-    """Extra displacement [T,R,P,2] that carries the irises: the mesh alone moves lids and corners only.
+    """Extra displacement [T,R,2,P] that carries the irises: the mesh alone moves lids and corners only.
 
     The difference between where the mesh takes the driving iris and where the reference's iris is, faded out over
     the eye's opening.
     """
-    total = torch.zeros(driving.shape[0], reference.shape[0], points.shape[1], 2)
-    for centre, rim, (outer, inner, upper, lower) in EYES:
-        opening = [outer, inner, upper, lower]
-        fit = geometry.fit_similarity(
-            driving[:, opening, :2].repeat_interleave(len(reference), 0),
-            reference[:, opening, :2].repeat(len(driving), 1, 1),
-        )
-        carried = geometry.apply_affine(fit, driving[:, [centre], :2].repeat_interleave(len(reference), 0))
-        wanted = reference[:, centre, :2].repeat(len(driving), 1)
-        shift = (wanted - carried[:, 0]).unflatten(0, (len(driving), len(reference)))
-        radius = (driving[:, list(rim), :2] - driving[:, [centre], :2]).norm(dim=-1).mean(1)  # [T]
-        width = (driving[:, outer, :2] - driving[:, inner, :2]).norm(dim=-1)
-        limit = 0.5 * width[:, None, None]
-        shift = shift * (limit / shift.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
-        away = (points - driving[:, [centre], :2]).norm(dim=-1)
-        fade = torch.sigmoid((1.6 * radius[:, None] - away) / (0.25 * radius[:, None].clamp_min(1e-3)))
-        total = total + fade[:, None, :, None] * shift[:, :, None]
-    return total * inside.flatten(1)[:, None, :, None]
+    frames, count = len(driving), len(reference)
+    centres, rims, openings = (list(part) for part in zip(*EYES))  # of both eyes: [2], [2,4], [2,4]
+    irises = driving[:, centres, :2]  # [T,2,2]
+    corners = driving[:, torch.tensor(openings), :2]  # [T,2,4,2]
+    fit = geometry.fit_similarity(
+        corners[:, None].expand(-1, count, -1, -1, -1).flatten(0, 2),
+        reference[None, :, torch.tensor(openings), :2].expand(frames, -1, -1, -1, -1).flatten(0, 2),
+    ).unflatten(0, (frames, count, len(EYES)))
+    carried = geometry.apply_affine(fit, irises[:, None, :, None])[..., 0, :]  # [T,R,2,2]
+    shift = reference[:, centres, :2] - carried
+    limit = 0.5 * (corners[:, :, 0] - corners[:, :, 1]).norm(dim=-1)[:, None, :, None]
+    shift = shift * (limit / shift.norm(dim=-1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
+    radius = (driving[:, torch.tensor(rims), :2] - irises[:, :, None]).norm(dim=-1).mean(2, keepdim=True)  # [T,2,1]
+    away = (points[:, None] - irises[:, :, None]).norm(dim=-1)  # [T,2,P]
+    fade = torch.sigmoid((1.6 * radius - away) / (0.25 * radius.clamp_min(1e-3))) * inside.flatten(2)
+    return shift.transpose(2, 3) @ fade[:, None]
 
 
 def _head_coordinates(driving: Faces, points: Tensor, height: Tensor, grid: int) -> Tensor:
