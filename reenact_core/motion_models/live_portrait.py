@@ -168,7 +168,7 @@ class DenseMotionNetwork(nn.Module):
     def forward(self, compressed: Tensor, reference: Tensor, driving: Tensor) -> LivePortraitMotion:
         """Volumes [R,c,D,h,w], keypoints [R,K,3] and [T,R,K,3].
 
-        One reference after the other: several at once take more memory and no less time.
+        One reference after the other: the volumes of four at once take more than twice the memory.
         """
         ones = (slice(r, r + 1) for r in range(len(reference)))
         each = [self._of_one(compressed[one], reference[one], driving[:, one]) for one in ones]
