@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reenact_core.motion import motion_of_faces
-from reenact_core.motion_models.face_mesh import steady_boxes
+from reenact_core.motion_models.mesh_boxes import steady_boxes
 from reenact_core.shots import PictureChanges, find_shots
 from reenact_core.storage import load_motion, save_motion
 from reenact_core.types import Faces, shot_spans

@@ -7,7 +7,6 @@ the pixel. Fusion happens on images (C = 3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,16 +24,14 @@ from . import mesh_flows
 from .background import align_backgrounds
 from .base import MotionModel
 from .camera import Camera
+from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH_POINTS
 from .mesh_network import GRID, NetworkInputs, NetworkOutput, network_inputs, sample_each
 from .mesh_rules import mix_by_rules
 from .mesh_weights import Networks, load_networks
 
 WEIGHTS = Path(__file__).parent / "weights" / "face_mesh.safetensors"
-SIDE_STEP = 64  # boxes are a multiple of this, so that grid cells are whole pixels
 NEARNESS = 2.0  # pose and expression distance at which a reference's confidence falls to 1/e
-BOX_EXTENT = 1.9  # side of the box in units of the landmarks' larger extent
-BOX_LIFT = 0.06  # the box is shifted up by this share of its side: hair is taller than the neck is of interest
 
 
 class EncodedReferences(NamedTuple):
@@ -213,35 +210,6 @@ def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
     flat = deformation.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # as channels-last it takes four times as long
     flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
     return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])
-
-
-def steady_boxes(landmarks: Tensor, canvas: tuple[int, int], shots: Sequence[slice] | None = None) -> Tensor:
-    """Square boxes [T,3] long (left, top, side) around the head, one side for all frames and calm in motion.
-
-    A box that need not move does not: where one still box of at most 1.35 times the side holds every frame of a shot,
-    it is used, because then the background grid stands still too.
-
-    Args:
-        shots: consecutive runs of frames; the box may jump between them. None = one run.
-    """
-    points = landmarks[:, :MESH_POINTS, :2]
-    low, high = points.amin(1), points.amax(1)  # [T,2]
-    extent = (high - low).amax(1)
-    side = BOX_EXTENT * torch.quantile(extent, 0.98)
-    centre = (low + high) / 2
-    widest = torch.zeros(())
-    for shot in shots or [slice(None)]:
-        within = centre[shot]
-        reach = (within.amax(0) - within.amin(0)).max()
-        if side + reach <= 1.35 * side:
-            widest = torch.maximum(widest, reach)
-            centre[shot] = (within.amin(0) + within.amax(0)) / 2
-    side = side + widest
-    lift = torch.stack([torch.zeros(()), BOX_LIFT * side])
-    steps = (side.clamp(max=2 * max(canvas)) / SIDE_STEP).ceil().clamp_min(1)
-    whole = int(steps) * SIDE_STEP
-    corner = (centre - lift - whole / 2).round().long()
-    return torch.cat([corner, torch.full((len(corner), 1), whole)], 1)
 
 
 def visible_vertices(landmarks: Tensor) -> Tensor:

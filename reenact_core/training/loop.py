@@ -27,7 +27,8 @@ from ..fusing import fuse_level
 from ..fusion.base import apply_prior
 from ..fusion.learned import Learned
 from ..images import write_image
-from ..motion_models.face_mesh import SIDE_STEP, FaceMesh
+from ..motion_models.face_mesh import FaceMesh
+from ..motion_models.mesh_boxes import SIDE_STEP
 from ..motion_models.mesh_network import FINE
 from ..motion_models.mesh_weights import new_networks
 from .avatars import AvatarConfig

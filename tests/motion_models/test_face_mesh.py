@@ -14,7 +14,8 @@ from reenact_core.decoding import decode
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
 from reenact_core.motion_models import load_model
-from reenact_core.motion_models.face_mesh import SIDE_STEP, FaceMesh, steady_boxes
+from reenact_core.motion_models.face_mesh import FaceMesh
+from reenact_core.motion_models.mesh_boxes import SIDE_STEP, steady_boxes
 from reenact_core.motion_models.mesh_weights import new_networks
 from reenact_core.retargeting import Transfer
 from reenact_core.types import DrivingMotion, Faces, References
