@@ -7,7 +7,8 @@ either; another person leaves a rest, whatever the light. Limits were set on tra
 whom decided nothing.
 
 Of two pictures that do not go together nobody can say which is wrong: the first counts as right. Of more, those are
-right that most others go together with. The first picture is the canvas and stays in any case.
+right that most others go together with; where no two do, all stay. The first picture is the canvas and stays in any
+case.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def at_odds(apart: Tensor, among: Tensor | None = None) -> Tensor:
     """Which of R do not go together with most of those that go together: [R] bool.
 
     The largest circle around one of them decides, the first of equals; whoever is apart from more than half of it is at
-    odds.
+    odds. Where each of three or more stands alone, none is.
 
     Args:
         apart: [R,R] bool, symmetric. among: [R] bool, those who have a say; the others are not at odds. None = all.
@@ -118,6 +119,8 @@ def at_odds(apart: Tensor, among: Tensor | None = None) -> Tensor:
     among = torch.ones(len(apart), dtype=torch.bool) if among is None else among
     together = ~apart & among & among[:, None]
     circle = together[int(together.sum(1).argmax())]
+    if circle.sum() == 1 and among.sum() > 2:
+        return torch.zeros_like(among)
     return ((apart & circle).sum(1) > circle.sum() / 2) & among
 
 
