@@ -1,8 +1,8 @@
 """The interactive panel on Fuse References, server side: what it may look at, and one frame drawn.
 
 A run gives its panel a random token. It leads to the warps that the host keeps for the node, for as long as the host
-keeps them and no longer: only weak references are held. Frames are fused in main memory, so neither the motion model
-nor the device is needed, and a running graph is not disturbed.
+keeps them and no longer: only weak references are held. Frames are fused and painted in main memory, with networks of
+the panel's own, so neither the motion model nor the device is needed, and a running graph is not disturbed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,22 @@ from ..reenact_core.errors import ReenactError
 from ..reenact_core.frame_view import OVERLAYS, draw_view, view_frame
 from ..reenact_core.fusing import Smoothing
 from ..reenact_core.fusion import FusionStrategy
+from ..reenact_core.fusion_space import FusionSpace
+from ..reenact_core.motion_models import MotionModel
+from ..reenact_core.motion_models.base import Painter
 from ..reenact_core.previews import PALETTE
 from ..reenact_core.types import Evidence
 from . import convert
 from .stages import HostMemo, HostWarped
-from .strategies import STRATEGY, chosen_smoothing, named_strategy, strategy_choices, strategy_settings
+from .strategies import (
+    SPACE,
+    STRATEGY,
+    chosen_smoothing,
+    chosen_space,
+    named_strategy,
+    strategy_choices,
+    strategy_settings,
+)
 
 MOST_RUNS = 32  # runs that panels may ask about; the one not asked about for longest goes first
 LEAST_SIDE, MOST_SIDE = 64, 768  # pixels of the picture
@@ -50,22 +61,28 @@ class PanelRun:
     default: str  # name of the strategy that "auto" stands for
     labels: tuple[str, ...]  # R
     notes: tuple[str, ...]  # about references that do not fit the others
+    model: type[MotionModel]
+    painter: Painter | None  # decodes; holds on to nothing of the model that computes
 
     def about(self) -> dict[str, Any]:
         """What the browser is told, with the node's other results."""
         memo = self.memo()
-        kept, first = (0, None) if memo is None else (memo.frames(), memo.frame(0))
+        kept = 0 if memo is None else memo.frames()
         notes = list(self.notes)
         if kept < len(self.boxes):
             notes.append(f"The warps of {kept} of {len(self.boxes)} frames fit in memory.")
-        if first is not None and first.pictures is not None:
-            notes.append("This model paints with a network; here the warped pictures are mixed in its place.")
+        if not self.model.fuses_images:
+            notes.append(
+                "This model paints with a network; here the warped pictures are mixed in its place, but for the space "
+                "'images', which is shown as it is decoded."
+            )
         return {
             "node": self.node,
             "token": self.token,
             "kept": kept,
             "note": " ".join(notes),
             "references": list(self.labels),
+            "spaces": not self.model.fuses_images,
         }
 
 
@@ -74,6 +91,7 @@ class PanelRuns:
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, PanelRun] = OrderedDict()
+        self._painters: weakref.WeakKeyDictionary[MotionModel, Painter | None] = weakref.WeakKeyDictionary()
 
     def open(self, node: str, warped: HostWarped) -> PanelRun:
         """The run of `node` on these warps; one that fused the same warps before keeps its token."""
@@ -95,11 +113,19 @@ class PanelRuns:
             default=inner.model.default_strategy,
             labels=inner.references.labels,
             notes=inner.notes,
+            model=type(inner.model),
+            painter=self._painter(inner.model),
         )
         self._runs[run.token] = run
         while len(self._runs) > MOST_RUNS:
             self._runs.popitem(last=False)
         return run
+
+    def _painter(self, model: MotionModel) -> Painter | None:
+        """One for all runs of a model."""
+        if model not in self._painters:
+            self._painters[model] = model.painter()
+        return self._painters[model]
 
     def find(self, node: str, token: str) -> tuple[PanelRun, HostMemo]:
         """A run and its warps.
@@ -127,6 +153,7 @@ class Wish(NamedTuple):
     strategy: str
     settings: Mapping[str, Any]
     smoothing: Smoothing
+    space: FusionSpace
     reference: int | None  # show this one as it was warped; None = the fused picture
     overlay: str | None
     side: int
@@ -156,6 +183,7 @@ def read_wish(body: Any) -> Wish:
     settings, beside = body.get("settings", {}), body.get("beside", {})
     if not isinstance(settings, Mapping) or not isinstance(beside, Mapping):
         raise ReenactError("`settings` and `beside` must be objects of names and values.")
+    numbers = {str(name): _number(value, str(name)) for name, value in beside.items() if name != SPACE}
     reference, overlay = body.get("reference"), body.get("overlay")
     return Wish(
         node=_text(body, "node"),
@@ -163,7 +191,8 @@ def read_wish(body: Any) -> Wish:
         frame=_whole(body, "frame", 0, 1 << 31),
         strategy=_text(body, "strategy"),
         settings=settings,
-        smoothing=chosen_smoothing({str(name): _number(value, str(name)) for name, value in beside.items()}),
+        smoothing=chosen_smoothing(numbers),
+        space=chosen_space(beside),
         reference=None if reference is None else _whole(body, "reference", 0, 1 << 15),
         overlay=None if overlay is None else _text(body, "overlay"),
         side=_whole(body, "side", LEAST_SIDE, MOST_SIDE),
@@ -190,7 +219,10 @@ def draw(wish: Wish, run: PanelRun, memo: HostMemo) -> Drawn:
 
     strategy = _strategy(wish, run)
     start = next(shot.start for shot in run.shots if wish.frame < shot.stop)
-    view = view_frame(evidence_of, wish.frame, run.boxes, run.frame_rate, strategy, wish.smoothing, wish.side, start)
+    view = view_frame(
+        evidence_of, wish.frame, run.boxes, run.frame_rate, strategy, wish.smoothing, wish.side, start,
+        wish.space.on(run.model), run.painter,
+    )  # fmt: skip
     picture = convert.to_pil(draw_view(view, wish.reference, wish.overlay))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=QUALITY)

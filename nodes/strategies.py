@@ -17,6 +17,7 @@ from .widgets import choice_inputs, chosen, described
 
 AUTO = "auto"
 STRATEGY = "strategy"
+SPACE = "space"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def strategy_choices() -> dict[str, Any]:
             for widget in strategy_inputs()
             if isinstance(widget, io.Float.Input) and not widget.id.startswith(STRATEGY)
         ],
+        "space": {"name": SPACE, "widget": SPACE, "kind": "choice", "choices": [space.value for space in FusionSpace]}
+        | {"default": FusionSpace.AUTO.value, "tooltip": _space_input().tooltip},
     }
 
 
@@ -74,7 +77,7 @@ def chosen_smoothing(arguments: Mapping[str, Any]) -> Smoothing:
 
 def chosen_space(arguments: Mapping[str, Any]) -> FusionSpace:
     """Where a node's arguments ask to fuse; workflows from before there was a choice leave it to the model."""
-    value = arguments.get("space") or FusionSpace.AUTO.value
+    value = arguments.get(SPACE) or FusionSpace.AUTO.value
     names = [space.value for space in FusionSpace]
     if value not in names:
         raise ReenactError(f"There is no fusion space {value!r}. Choose one of: {', '.join(names)}.")
@@ -107,7 +110,7 @@ def _hysteresis_input() -> io.Float.Input:
 
 def _space_input() -> io.Combo.Input:
     return io.Combo.Input(
-        "space",
+        SPACE,
         options=[space.value for space in FusionSpace],
         default=FusionSpace.AUTO.value,
         tooltip="Where references are fused. features: in the model's feature maps, which its decoder turns into "

@@ -1,7 +1,8 @@
 """One frame of a fusion as pictures, from evidence that is at hand: what an interactive preview asks for.
 
-No network runs and no other frame is fused; smoothing over time walks over the weights of a few frames before. Where a
-model fuses features that are no pictures, the references' pictures are mixed with the weights in place of decoding.
+No other frame is fused; smoothing over time walks over the weights of a few frames before. A model
+with a quick painter decodes the frame. Where a model has none and fuses features that are no pictures, the references'
+pictures are mixed with the weights in place of decoding.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from .errors import ReenactError
 from .fusing import Smoothing, combine, settled_weights
 from .fusion.base import FusionStrategy, match_size, weighted_sum
 from .fusion_pictures import STRONGEST_DISAGREEMENT, STRONGEST_SEAM, disagreement, heat, seam_energy
+from .fusion_space import FusionSpace, as_images
+from .motion_models.base import Painter
 from .previews import attribution
 from .types import Evidence
 
@@ -53,6 +56,8 @@ def view_frame(
     smoothing: Smoothing,
     side: int,
     start: int = 0,
+    space: FusionSpace = FusionSpace.AUTO,
+    painter: Painter | None = None,
 ) -> FrameView:
     """Fuse one frame.
 
@@ -61,10 +66,15 @@ def view_frame(
         boxes: [T,3] those of all frames.
         side: pixels per side of the pictures; larger evidence is shrunk before it is fused.
         start: first frame of the shot that `frame` belongs to; smoothing does not look beyond it.
+        space: of `FusionSpace.on`.
+        painter: the model's own, where it has one; used on what is no picture yet in that space.
 
     Raises:
         ReenactError: the strategy's parameters do not fit these references.
     """
+    if space is FusionSpace.IMAGES:
+        features_of, painter = evidence_of, None
+        evidence_of = lambda number: as_images(features_of(number))  # noqa: E731
     previous: Tensor | None = None
     before = first = max(start, frame - LEAD) if not smoothing.idle else frame
     for number in range(first, frame):
@@ -77,11 +87,15 @@ def view_frame(
     strategy.check(evidence.features.shape[1])
     weights = settled_weights(evidence, strategy, smoothing, frame_rate, boxes[[before, frame]], previous)
     share = weights.mean(2, keepdim=True)
-    if evidence.pictures is None:
-        chunk = combine(evidence, weights, strategy, frame)
-        fused, looks, confidence = chunk.features, evidence.features, chunk.confidence
+    looks = evidence.features if evidence.pictures is None else evidence.pictures.float()
+    if evidence.pictures is None or painter is not None:
+        levels = None if painter is None else evidence_of(frame).levels
+        levels = None if levels is None else tuple(level.float() for level in levels)
+        chunk = combine(evidence._replace(levels=levels), weights, strategy, frame)
+        fused, confidence = chunk.features, chunk.confidence
+        if painter is not None:
+            fused = painter(chunk.features, chunk.levels or ())
     else:
-        looks = evidence.pictures.float()
         fused = weighted_sum(looks, match_size(share, looks))
         confidence = weighted_sum(evidence.confidence, match_size(share, evidence.confidence))
     return FrameView(

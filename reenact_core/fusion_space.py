@@ -24,7 +24,7 @@ class FusionSpace(Enum):
     IMAGES = "images"  # warped pictures; the decoder does nothing
     BOTH = "both"  # both, and where a reference shows a pixel well its own picture is laid over the decoded one
 
-    def on(self, model: MotionModel) -> FusionSpace:
+    def on(self, model: MotionModel | type[MotionModel]) -> FusionSpace:
         """AUTO where this is what the model does anyway, else IMAGES or BOTH.
 
         Raises:

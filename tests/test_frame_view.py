@@ -9,6 +9,7 @@ from reenact_core.errors import ReenactError
 from reenact_core.frame_view import LEAD, OVERLAYS, draw_view, view_frame
 from reenact_core.fusing import Smoothing, combine, settled_weights
 from reenact_core.fusion import strategy_class, strategy_names
+from reenact_core.fusion_space import FusionSpace
 from reenact_core.previews import PALETTE
 from reenact_core.types import Evidence
 
@@ -146,3 +147,25 @@ def test_evidence_of_some_frames_keeps_every_field(evidence):
     assert [len(field) for field in (part.features, part.prior, part.distance, *part.levels)] == [2] * 5
     assert part.pictures is None
     assert part.features.data_ptr() == evidence.features[3].data_ptr()
+
+
+def test_a_painter_decodes_what_was_fused(evidence):
+    """It gets the fused features and levels, and is left out where pictures are fused in place of features."""
+    context = torch.rand(FRAMES, 3, 2, GRID, GRID)
+    given: list[torch.Tensor] = []
+
+    def painter(features: torch.Tensor, levels: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        given.extend(levels)
+        return 1 - features
+
+    def seen(evidence: Evidence, space: FusionSpace = FusionSpace.AUTO) -> torch.Tensor:
+        strategy, at = strategy_class("mean")(), slice(4, 5)
+        return view_frame(
+            lambda _: evidence.at(at), 4, BOXES, RATE, strategy, Smoothing(0), SIZE, space=space, painter=painter
+        ).fused
+
+    assert torch.allclose(seen(evidence._replace(levels=(context,))), 1 - evidence.features[4].mean(0), atol=1e-5)
+    assert torch.allclose(given[0][0], context[4].mean(0), atol=1e-5)
+    pictures = torch.rand(FRAMES, 3, 3, SIZE, SIZE)
+    images = seen(evidence._replace(pictures=pictures), FusionSpace.IMAGES)
+    assert torch.allclose(images, pictures[4].mean(0), atol=1e-5)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ..errors import ReenactError
 from ..evaluation.networks import load_metric_networks
 from ..evaluation.settings import Settings
-from ..evaluation.study import StudiedModel, study, weights_signature
+from ..evaluation.study import Share, StudiedModel, study, weights_signature
 from ..evaluation.study_report import write_report
 from ..evaluation.subject import find_clips, pipeline_stages
 from ..evaluation.verdict import verdict_lines
@@ -33,6 +33,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--output", required=True, type=Path, help="folder for the report; a study in it is continued")
     parser.add_argument("--metrics-folder", type=Path, help="folder with the optional LPIPS and identity networks")
+    parser.add_argument(
+        "--share", metavar="K/N",
+        help="measure only every N-th clip from the K-th on and write no report: several processes, each with "
+        "a share of its own, fill one folder; afterwards run it without",
+    )  # fmt: skip
     parser.add_argument("--most-frames", type=int, default=8, help="measured frames per clip")
     parser.add_argument("--limit", type=int, default=0, help="use only the first so many frames of a clip; 0 = all")
     parser.add_argument("--size", type=int, default=256, help="working pixels per side of the head's box")
@@ -46,6 +51,7 @@ def execute(options: argparse.Namespace) -> None:
     """Measure what the folder does not hold yet, write the report, print the verdicts."""
     if options.output.exists() and not options.output.is_dir():
         raise ReenactError(f"{options.output} is a file, a folder was expected. Give another --output.")
+    share = None if options.share is None else Share.parse(options.share)
     names = list(dict.fromkeys(options.strategies or ["all"]))
     names = strategy_names() if names == ["all"] else names
     for name in names:
@@ -86,9 +92,11 @@ def execute(options: argparse.Namespace) -> None:
             bar.total, bar.n = total, done
             bar.set_description(text)
 
-        found = study(
-            clips, studied, settings, options.output, load_metric_networks(options.metrics_folder), about, progress
-        )
+        networks = load_metric_networks(options.metrics_folder)
+        found = study(clips, studied, settings, options.output, networks, about, progress, share)
+    if share is not None:
+        print(f"Share {options.share} is measured. When all are, run this again without --share for the report.")
+        return
     shown = {"working size": about["size"], "smoothing": f"{smoothing.memory:g}", "fused in": space.value}
     write_report(found, shown, options.output)
     for one in found:

@@ -41,6 +41,27 @@ class StudiedClip(Clip, Protocol):
     def signature(self) -> str: ...
 
 
+class Share(NamedTuple):
+    """Every `count`-th clip from the `number`-th on, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """From "1/2"; raises ReenactError."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise ReenactError(f"The share of the clips is {text!r}, but must be like 1/2 and 2/2.")
+        return cls(int(number), int(count))
+
+    def of(self, clips: int) -> list[int]:
+        """Numbers of its clips, counted from 0; raises ReenactError where there is none."""
+        if self.number > clips:
+            raise ReenactError(f"Share {self.number}/{self.count} of {clips} clips is empty. Make fewer shares.")
+        return list(range(self.number - 1, clips, self.count))
+
+
 class StudiedModel(NamedTuple):
     """A motion model under study."""
 
@@ -78,6 +99,7 @@ def study(
     networks: MetricNetworks | None = None,
     about: Mapping[str, str] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    share: Share | None = None,
 ) -> list[ModelStudy]:
     """Measure what is not yet in `folder`, and return all of it, by model.
 
@@ -85,9 +107,10 @@ def study(
         folder: gets `parts/MODEL/CLIP.json` and `pictures/MODEL/CLIP.jpg`, each written whole.
         about: what else the figures depend on (size, smoothing ...); other values make old parts void.
         progress: called with (done, total, text).
+        share: only these of the clips, because other processes measure the others into the same folder.
     Raises:
-        ReenactError: two clips or models of one name; a model for which no clip could be measured. A clip that fails
-            alone becomes a note.
+        ReenactError: two clips or models of one name; a share without a clip; a model for which no clip could be
+            measured. A clip that fails alone becomes a note.
     """
     networks = networks or MetricNetworks()
     settings = replace(settings, pictures=True)
@@ -96,13 +119,15 @@ def study(
         if twice:
             raise ReenactError(f"Two {what} are called {twice[0]}. Rename one, or give it once.")
     count = len(list_methods(settings)) + 1 + len(KINDS)
-    total = len(models) * len(clips) * count
+    mine = share.of(len(clips)) if share is not None else list(range(len(clips)))
+    total = len(models) * len(mine) * count
     finished = []
     for m, model in enumerate(models):
         stages: Stages | None = None
         parts, notes = [], list(networks.notes)
-        for c, clip in enumerate(clips):
-            start = (m * len(clips) + c) * count
+        for n, c in enumerate(mine):
+            clip = clips[c]
+            start = (m * len(mine) + n) * count
 
             def step(done: int, text: str, start: int = start, name: str = f"{model.name}, {clip.name}") -> None:
                 if progress is not None:
@@ -125,7 +150,7 @@ def study(
                 notes.append(f"{clip.name} was left out: {error}")
             step(count, "done")
         if not parts:
-            raise ReenactError(f"{model.name}: none of the {len(clips)} clips could be measured. {notes[-1]}")
+            raise ReenactError(f"{model.name}: none of the {len(mine)} clips could be measured. {notes[-1]}")
         if len(clips) == 1:
             notes.append("with one clip there is no other person to add as a reference, and there are no intervals")
         finished.append(_join(model, parts, notes))

@@ -8,6 +8,7 @@ it (fusion, smoothing, paste-back, video) is shared by all models.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..types import DrivingMotion, Evidence, Faces, References
+
+Painter = Callable[[Tensor, tuple[Tensor, ...]], Tensor]  # fused features, fused levels -> pictures, as `decode`
 
 _registry: dict[str, type[MotionModel]] = {}
 
@@ -84,6 +87,13 @@ class MotionModel(nn.Module, ABC):
 
         A model whose evidence has `levels` takes them, fused, as one more argument.
         """
+
+    def painter(self) -> Painter | None:
+        """`decode` for interactive previews: on the CPU, in a fraction of a second, with networks of its own.
+
+        None where decoding takes longer.
+        """
+        return None
 
     def preview(self, encoded: Any, evidence: Evidence) -> Tensor:
         """Pictures [T,R,3,y,x] in [0,1] of what each reference contributes."""

@@ -7,6 +7,7 @@ the pixel. Fusion happens on images (C = 3).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +23,12 @@ from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .background import align_backgrounds
-from .base import MotionModel
+from .base import MotionModel, Painter
 from .camera import Camera
 from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH_POINTS
 from .mesh_network import GRID, NetworkInputs, NetworkOutput, network_inputs, sample_each
+from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
 from .mesh_weights import Networks, load_networks
 
@@ -159,10 +161,10 @@ class FaceMesh(MotionModel):
         boxes: Tensor,
         levels: tuple[Tensor, ...] = (),
     ) -> Tensor:
-        if self.refiner is not None:
-            with _half_precision(self.device):
-                features = self.refiner(features, *levels)
-        return features.clamp(0, 1)
+        return _mend(self.refiner, features, levels)
+
+    def painter(self) -> Painter:
+        return partial(_mend, None if self.refiner is None else self.refiner.twin())
 
     def plate(self, encoded: EncodedReferences, motion: DrivingMotion) -> Tensor:
         """The first reference, laid on the canvas; it moves only where the camera does."""
@@ -185,6 +187,14 @@ class FaceMeshRules(FaceMesh):
     @classmethod
     def load(cls) -> FaceMeshRules:
         return cls()
+
+
+def _mend(refiner: MeshRefiner | None, features: Tensor, levels: tuple[Tensor, ...]) -> Tensor:
+    """Fused pictures [T,3,H,W], mended by the refiner where there is one."""
+    if refiner is not None:
+        with _half_precision(features.device):
+            features = refiner(features, *levels)
+    return features.clamp(0, 1)
 
 
 def _half_precision(device: torch.device) -> torch.autocast:

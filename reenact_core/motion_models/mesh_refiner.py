@@ -43,9 +43,16 @@ class MeshRefiner(nn.Module):
             nn.Conv2d(width, width, 3, padding=1),
             nn.SiLU(inplace=True),
         )
+        self.width = width
         self.leave = nn.Conv2d(width, 3 * STEP**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.get_parameter("bias"))
+
+    def twin(self) -> MeshRefiner:
+        """The same network once more, on the CPU."""
+        twin = MeshRefiner(self.width).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        twin.load_state_dict(self.state_dict())
+        return twin.eval()
 
     def forward(self, pictures: Tensor, context: Tensor) -> Tensor:
         """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures."""

@@ -64,8 +64,9 @@ export class Controls {
       this.#chosen(),
     )
     this.beside = choices.beside.map((setting) => control(node, setting, changed))
+    this.space = control(node, choices.space, changed)
     this.own = element('div', { className: 'reenact-own' })
-    const rows = [this.picker.row, this.own, ...this.beside.map((setting) => setting.row)]
+    const rows = [this.picker.row, this.own, ...this.beside.map((setting) => setting.row), this.space.row]
     this.element = element('div', { className: 'reenact-settings' }, ...rows)
     this.refresh()
   }
@@ -85,6 +86,11 @@ export class Controls {
       this.own.replaceChildren(...this.#settings.map((setting) => setting.row))
       this.picker.row.title = known?.summary ?? ''
     }
-    for (const part of [this.picker, ...this.beside, ...this.#settings]) part.refresh()
+    for (const part of [this.picker, ...this.beside, this.space, ...this.#settings]) part.refresh()
+  }
+
+  /** Offer where to fuse only to models that have a choice. */
+  offerSpaces(offered) {
+    this.space.row.style.display = offered ? '' : 'none'
   }
 }

@@ -58,6 +58,7 @@ class Panel {
     this.slider.max = Math.max(0, run.kept - 1)
     if (!this.#last) this.slider.value = Math.floor(run.kept / 2)
     if (this.#reference !== null && this.#reference >= run.references.length) this.#reference = null
+    this.controls.offerSpaces(run.spaces)
     this.#chips()
     this.#last = ''
     this.#ask()

@@ -34,6 +34,6 @@ export function readSettings(node, choices) {
   for (const setting of known?.settings ?? []) {
     settings[setting.name] = readSetting(node, setting)
   }
-  const beside = Object.fromEntries(choices.beside.map((setting) => [setting.name, readSetting(node, setting)]))
+  const beside = Object.fromEntries([...choices.beside, choices.space].map((setting) => [setting.name, readSetting(node, setting)]))
   return { strategy, settings, beside }
 }
