@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .head_channels import PARTS, PREFIXES, part_weights
-from .motion_models.mesh_flows import CHIN, FOREHEAD, RIGID, vertex_normals
+from .motion_models.mesh_flows import CHIN, FOREHEAD, RIGID, face_height, vertex_normals
 from .tracking import BLENDSHAPE_NAMES, canonical_mesh
 from .types import Faces
 
@@ -28,6 +28,8 @@ CALM = 0.35  # norm of a part's blendshapes beyond the calmest view's at which a
 GLANCING = 0.03  # weight of a vertex seen edge-on or not at all: better than nothing where no view shows it
 OUTLIER = 0.012  # distance from the mean, in face heights, at which a view of a vertex counts half
 ROUNDS = 4
+PARTED = 8.0  # effort of the mouth per face height of parted lips: coefficients alone take many a grin for rest
+INNER_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))  # upper, lower
 
 
 class HeadPose(NamedTuple):
@@ -77,7 +79,7 @@ def fuse_shape(faces: Faces) -> CanonicalShape:
     if len(kept) > MOST_VIEWS:
         kept = kept[torch.linspace(0, len(kept) - 1, MOST_VIEWS).round().long()]
     faces = faces.at(kept)
-    trust = calmness(faces.blendshapes) * _views(faces.landmarks) * faces.score.clamp_min(0.05)[:, None]  # [N,478]
+    trust = calmness(faces) * _views(faces.landmarks) * faces.score.clamp_min(0.05)[:, None]  # [N,478]
     points = average_shape()
     for _ in range(ROUNDS):
         shapes = head_pose(faces, points).to_head(faces.landmarks)
@@ -87,7 +89,7 @@ def fuse_shape(faces: Faces) -> CanonicalShape:
             away = (shapes - mean).norm(dim=-1)
             weights = trust / (1 + (away / OUTLIER).square())
         points = _rescaled(_weighted(shapes, weights))
-    coefficients = _calm_by_part(faces.blendshapes) * faces.score.clamp_min(0.05)[:, None]  # [N,4]
+    coefficients = _calm_by_part(faces) * faces.score.clamp_min(0.05)[:, None]  # [N,4]
     coefficients = coefficients / coefficients.sum(0)
     resting = faces.blendshapes.mean(0)
     for part, row in zip(PARTS, coefficients.T):
@@ -106,19 +108,27 @@ def average_shape() -> Tensor:
     return torch.cat([vertices, *irises])
 
 
-def calmness(blendshapes: Tensor) -> Tensor:
+def calmness(faces: Faces) -> Tensor:
     """How little expression each landmark shows: [N,478] in 0..1, 1 = as little as the calmest of these N faces."""
     points, _ = part_weights()
-    calm = _calm_by_part(blendshapes)
+    calm = _calm_by_part(faces)
     rest = 1 - points.sum(0)
     return calm @ points + calm.mean(1, keepdim=True) * rest
 
 
-def _calm_by_part(blendshapes: Tensor) -> Tensor:
+def _calm_by_part(faces: Faces) -> Tensor:
     """[N,4] in 0..1 for the parts of `PARTS`."""
-    effort = torch.stack([blendshapes[:, _coefficients_of(part)].square().sum(1) for part in PARTS], 1)
+    shapes = faces.blendshapes
+    effort = torch.stack([shapes[:, _coefficients_of(part)].square().sum(1) for part in PARTS], 1)
+    effort[:, PARTS.index("mouth")] += (PARTED * lip_gap(faces.landmarks)).square()
     least = effort.quantile(0.1, dim=0) if len(effort) > 20 else effort.amin(0)
     return torch.exp(-(effort - least).clamp_min(0) / (2 * CALM**2))
+
+
+def lip_gap(landmarks: Tensor) -> Tensor:
+    """Opening between the lips [N] of landmarks [N,478,3], in face heights."""
+    points = landmarks[:, torch.tensor(INNER_LIPS)]  # [N,P,2,3]
+    return (points[:, :, 0] - points[:, :, 1]).norm(dim=-1).mean(1) / face_height(landmarks)
 
 
 def _coefficients_of(part: str) -> list[int]:

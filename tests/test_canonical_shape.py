@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reenact_core.canonical_shape import average_shape, fuse_shape, head_pose
+from reenact_core.canonical_shape import INNER_LIPS, average_shape, fuse_shape, head_pose, lip_gap
 from reenact_core.pose_limits import limit_angles, soft_limit, uncovered
 from reenact_core.tracking import BLENDSHAPE_NAMES
 from reenact_core.types import Faces
@@ -40,6 +40,18 @@ def test_an_open_mouth_counts_little_beside_a_closed_one():
     rest = average_shape()[chin, 1]
     assert alone - rest > 0.1
     assert both - rest < 0.25 * (alone - rest)
+
+
+def test_closed_lips_are_rest_even_where_coefficients_see_no_jaw():
+    """Three grins that read as calmly as the one closed mouth: the lips of the shape are closed all the same."""
+    faces = posed_faces([turned(yaw) for yaw in (-10, 0, 5, 12)])
+    landmarks = faces.landmarks.clone()
+    for upper, lower in INNER_LIPS:
+        landmarks[3, lower] = landmarks[3, upper]
+        landmarks[:3, lower] = landmarks[:3, upper] + torch.tensor([0.0, 12.0, 0.0])
+    shape = fuse_shape(faces._replace(landmarks=landmarks))
+    assert (lip_gap(landmarks)[:3] > 0.08).all()
+    assert float(lip_gap(shape.points[None])) < 0.02
 
 
 def test_one_bad_view_among_several_does_not_count():

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .. import canonical_shape
 from ..motion_models.mesh_flows import face_height
 from ..pose import euler_degrees
 from ..tracking import BLENDSHAPE_NAMES
@@ -24,7 +25,6 @@ from .likeness import Seen
 LIKE_POSE = 10.0  # degrees between two heads that count as seen alike
 APART = 12  # frames between two real frames that are compared: neighbours in a video are nearly the same picture
 SHUT = 0.2  # of the usual opening; below, lips or lids count as closed
-INNER_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))  # upper, lower
 LIDS = ((159, 145), (386, 374))  # upper, lower; right eye, left eye
 
 
@@ -101,7 +101,7 @@ def channel_agreement(driver: Faces, result: Faces) -> tuple[ChannelAgreement, .
 
 def lip_gap(faces: Faces) -> Tensor:
     """Opening between the lips [T] in face heights."""
-    return _gap(faces, INNER_LIPS) / face_height(faces.landmarks)
+    return canonical_shape.lip_gap(faces.landmarks)
 
 
 def lid_gap(faces: Faces) -> Tensor:
