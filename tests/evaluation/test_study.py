@@ -20,7 +20,7 @@ from reenact_core.evaluation.added_reference import (
     lit_from_one_side,
 )
 from reenact_core.evaluation.settings import Settings
-from reenact_core.evaluation.study import StudiedModel, first_face, read_part, study, weights_signature
+from reenact_core.evaluation.study import Share, StudiedModel, first_face, read_part, study, weights_signature
 from reenact_core.evaluation.study_report import to_html, to_json, write_report
 from reenact_core.evaluation.verdict import added_intervals, verdict_lines
 
@@ -242,3 +242,29 @@ def test_spoiled_pictures_are_spoiled_as_named():
 def test_kinds_begin_with_the_good_one():
     assert KINDS[0] == GOOD
     assert set(KINDS[1:]) == {OTHER_PERSON, BLURRED, WRONG_LIGHT}
+
+
+def test_shares_make_the_same_study(kept, tmp_path):
+    """Each share measures its clips only; the last run measures nothing."""
+    _, _, (found,), _ = kept
+    for number, names in ((1, {"a", "c"}), (2, {"b"})):
+        bench = Bench(clips())
+        (part,) = study(bench.clips, [bench.model()], SETTINGS, tmp_path, share=Share.parse(f"{number}/2"))
+        assert {clip.name for clip in part.result.clips} == names
+    last = Bench(clips())
+    (merged,) = study(last.clips, [last.model()], SETTINGS, tmp_path)
+    assert last.asked == 0
+    assert merged.result.rows == found.result.rows
+    assert merged.added == found.added
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3"])
+def test_what_is_no_share_is_refused(text):
+    with pytest.raises(ReenactError, match="must be like 1/2"):
+        Share.parse(text)
+
+
+def test_an_empty_share_is_refused(tmp_path):
+    bench = Bench(clips()[:1])
+    with pytest.raises(ReenactError, match="Share 2/2 of 1 clips is empty"):
+        study(bench.clips, [bench.model()], SETTINGS, tmp_path, share=Share(2, 2))
