@@ -54,7 +54,7 @@ def execute(options: argparse.Namespace) -> None:
         check_file_target(path)
     model = chosen_model(options)
     space = chosen_space(options, model)
-    names = options.strategies or [model.default_strategy]
+    names = list(dict.fromkeys(options.strategies or [model.default_strategy]))
     settings = Settings(
         references=tuple(options.references),
         strategies=tuple(names),

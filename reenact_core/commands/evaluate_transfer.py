@@ -59,7 +59,7 @@ def execute(options: argparse.Namespace) -> None:
     retargeting = chosen_retargeting(options)
     model = chosen_model(options)
     space = chosen_space(options, model)
-    names = options.strategies or [model.default_strategy]
+    names = list(dict.fromkeys(options.strategies or [model.default_strategy]))
     settings = TransferSettings(
         references=tuple(options.references),
         strategies=tuple(names),
