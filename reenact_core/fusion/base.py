@@ -29,6 +29,7 @@ class FusionStrategy(ABC):
 
     name: ClassVar[str]  # unique, lower case; what users type
     summary: ClassVar[str]  # one sentence for help texts
+    symmetric: ClassVar[bool] = True  # False where the order of the references has a meaning
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
