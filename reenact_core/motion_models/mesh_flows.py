@@ -116,8 +116,10 @@ def compute_flows(
     depths = centre[:, 2:] + height[:, None] * torch.tensor(HEAD_DEPTHS)  # [T,3]
     head = _rigid_positions(rigid.unflatten(0, (frames, count)), points, depths)  # [T,R,3,G*G,2]
 
-    # Everything that lives on vertices is rasterised in one weighted look-up.
-    moved = reference.landmarks[None, :, :MESH_POINTS, :2] - driving.landmarks[:, None, :MESH_POINTS, :2]
+    # Everything that lives on vertices is rasterised in one weighted look-up. Movement is counted from where the still
+    # scene lies, which also says the scale: a reference may be larger or smaller than the canvas.
+    resting = geometry.apply_affine(background, driving.landmarks[:, None, :MESH_POINTS, :2])  # [T,R,468,2]
+    moved = reference.landmarks[None, :, :MESH_POINTS, :2] - resting
     rigidly = geometry.apply_affine(rigid, driving.landmarks[:, :MESH_POINTS].repeat_interleave(count, 0))
     residual = rigidly.unflatten(0, (frames, count))[..., :2] - reference.landmarks[None, :, :MESH_POINTS, :2]
     residual = residual.norm(dim=-1, keepdim=True) / face_height(reference.landmarks)[None, :, None, None]
@@ -127,7 +129,8 @@ def compute_flows(
     covered, openings, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid * FINER)
     maps = geometry.fill_outwards(maps, covered)  # beyond the face the nearest skin's values continue
     fine = box_points(boxes, grid * FINER)
-    mesh = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3) + fine.transpose(1, 2)[:, None]
+    mesh = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3)
+    mesh = mesh + geometry.apply_affine(background, fine[:, None]).transpose(2, 3)
     mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, fine, covered)
     mesh = mesh.unflatten(3, (grid * FINER, grid * FINER))  # [T,R,2,F,F]
     maps, inside = F.avg_pool2d(maps, FINER), F.avg_pool2d(covered, FINER)

@@ -23,7 +23,7 @@ from .mesh_flows import COUNT, FINER, MESH
 GRID = 64
 FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
-DECISION = (10.0, 48.0, 160.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
+DECISION = (15.0, 144.0, 960.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
 HANDED = 16  # channels handed from the coarse map to the fine one

@@ -197,3 +197,12 @@ def test_the_far_cheek_is_hidden_on_a_real_photo(tracker):
     assert facing[1, list(far)].min() > 0.3  # in the mirror image they change roles
     assert facing[1, list(near)].max() < 0.2
     assert ((facing[0] > 0).float().mean() - (facing[1] > 0).float().mean()).abs() < 0.08
+
+
+def test_a_reference_of_another_scale_is_looked_up_at_that_scale():
+    """Everywhere, also far from the face, where the nearest skin's movement continues."""
+    driving, reference = posed_faces([turned(10)]), posed_faces([turned(-15, 5)])
+    smaller = reference._replace(landmarks=reference.landmarks * 0.5)
+    large, small = flows_between(driving, reference), flows_between(driving, smaller, SAME * 0.5)
+    assert torch.allclose(small.positions, large.positions / 2, atol=0.05)
+    assert torch.allclose(small.mesh, large.mesh / 2, atol=0.05)
