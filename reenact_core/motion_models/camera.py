@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from .. import geometry
-from . import mesh_flows
-from .mesh_flows import CHIN, FOREHEAD, MESH_POINTS
+from .mesh_flows import RIGID
 
+RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners
+FACE_HEIGHT = 3.1  # forehead to chin, in units of the spread of the rigid points
 SMALL = 0.04  # head movement, in face heights (or its logarithm, or radians), too small for one reference to teach from
 TESTED = 3  # so many references show whether the gain holds for one that it was not learned from
 STILL = 0.01  # camera movement, in the same units, that may be an error of measurement
@@ -27,7 +28,7 @@ class Camera(NamedTuple):
     """Gains, and the head in the first reference as the canvas shows it."""
 
     gains: Tensor  # [4] 0..1 for x, y, logarithm of size, roll
-    head: Tensor  # [4] x, y in pixels, logarithm of the face's height in pixels, roll in radians
+    head: Tensor  # [4] x, y in pixels, logarithm of a size in pixels, roll in radians
 
     def maps(self, landmarks: Tensor) -> Tensor:
         """For faces [T,478,3] on the canvas: affine maps [T,2,3] from each frame's pixels to where the canvas of the
@@ -53,7 +54,7 @@ def learn_camera(landmarks: Tensor, seen: Tensor, registered: Tensor) -> Camera 
     others[0] = False
     if not others.any():
         return None
-    unit = heads[0, 2].exp()
+    unit = FACE_HEIGHT * heads[0, 2].exp()
     anchor = heads[0, :2]
     linear = seen[:, :, :2]
     shift = (geometry.apply_affine(seen, anchor[None, None])[:, 0] - anchor) / unit
@@ -76,8 +77,9 @@ def _gains(head: Tensor, camera: Tensor) -> Tensor:
 
 
 def _head(landmarks: Tensor) -> Tensor:
-    """Where heads [N,478,3] are: x, y, logarithm of size, roll [N,4]."""
-    down = landmarks[:, CHIN, :2] - landmarks[:, FOREHEAD, :2]
-    roll = torch.atan2(-down[:, 0], down[:, 1])
-    size = mesh_flows.face_height(landmarks).log()
-    return torch.cat([landmarks[:, :MESH_POINTS, :2].mean(1), size[:, None], roll[:, None]], 1)
+    """Where heads [N,478,3] are, whatever the mouth does: x, y, logarithm of size, roll [N,4]."""
+    points = landmarks[:, RIGID]
+    centre = points.mean(1)
+    size = (points - centre[:, None]).square().sum(2).mean(1).sqrt().clamp_min(1e-3)  # in 3-D: turns do not change it
+    across = landmarks[:, LEFT_EYE] - landmarks[:, RIGHT_EYE]
+    return torch.stack([centre[:, 0], centre[:, 1], size.log(), torch.atan2(across[:, 1], across[:, 0])], 1)
