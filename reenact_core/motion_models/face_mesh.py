@@ -27,7 +27,7 @@ from .base import MotionModel, Painter
 from .camera import Camera
 from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH_POINTS
-from .mesh_network import GRID, NetworkInputs, NetworkOutput, network_inputs, sample_each
+from .mesh_network import GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
 from .mesh_weights import Networks, load_networks
@@ -151,7 +151,8 @@ class FaceMesh(MotionModel):
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None if mixed.context is None else (mixed.context,)
-        return Evidence(features, confidence, distance, prior, mixed.scores, levels, places=places), mixed
+        scores = None if mixed.scores is None else heed(prior, mixed.scores)
+        return Evidence(features, confidence, distance, prior, scores, levels, places=places), mixed
 
     def decode(
         self,

@@ -13,9 +13,11 @@ from reenact_core.colour_match import colour_gains
 from reenact_core.decoding import decode
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
+from reenact_core.fusion.base import apply_prior
 from reenact_core.motion_models import load_model
 from reenact_core.motion_models.face_mesh import FaceMesh
 from reenact_core.motion_models.mesh_boxes import SIDE_STEP, steady_boxes
+from reenact_core.motion_models.mesh_network import DECISION, heed
 from reenact_core.motion_models.mesh_weights import new_networks
 from reenact_core.retargeting import Transfer
 from reenact_core.types import DrivingMotion, Faces, References
@@ -344,3 +346,14 @@ def test_the_shipped_model_loads_and_runs(person, person_faces):
         person_faces.at([4])), model, Transfer.ABSOLUTE, 128,
     )  # fmt: skip
     assert last_frame(warped, model.default_strategy).images.shape == (1, 3, 350, 350)
+
+
+def test_strengths_have_a_say_in_every_band():
+    """Where the network is sure of the second of two references, only a low strength makes the first one win."""
+    scores = torch.zeros(1, 2, 3, 4, 4)
+    scores[:, 1] = 0.2 * torch.tensor(DECISION)[:, None, None]
+    for strength, winner in ((1.0, 1), (0.01, 0)):
+        prior = torch.tensor([1.0, strength]).view(1, 2, 1, 1, 1).expand(1, 2, 1, 4, 4)
+        weights = apply_prior(heed(prior, scores).softmax(1), prior)
+        assert (weights.argmax(1) == winner).all()
+    assert torch.equal(heed(torch.ones(1, 2, 1, 4, 4), scores), scores)
