@@ -48,7 +48,7 @@ def align_backgrounds(
         if moved is not None:
             errors[-1] /= REGISTRATION_GAIN
         chosen.append(options[r][int(np.argmin(errors))])
-        registered.append(moved is not None and errors[-1] <= min(errors))
+        registered.append(moved is not None and chosen[r] is not laid[r])  # one that stood still tells as much
     background = torch.stack(chosen)
     if motion.transfer is not Transfer.ABSOLUTE or chosen[0] is not shared[0]:
         return background, None

@@ -59,6 +59,12 @@ def test_one_reference_or_a_camera_on_its_own_say_nothing():
     assert learn_camera(heads(places), maps(shifts), torch.tensor([False] * 5)) is None
 
 
+def test_references_that_show_a_still_camera_count():
+    """One of four seems to have moved, the rest says otherwise."""
+    shifts = [(0.0, 0.0), (9, -4), (0, 0), (0, 0), (0, 0)]
+    assert learn_camera(heads(PLACES), maps(shifts), torch.tensor([False] + [True] * 4)) is None
+
+
 def test_a_picture_that_moves_as_a_whole_is_rebuilt_as_a_whole(person, person_faces):
     """Windows over one photo are what a panning camera sees: from three of them a fourth follows."""
     places = ((30, 30), (58, 18), (12, 52), (0, 14))  # of the window, pixels; the last one drives
