@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +14,9 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def nodes(pack):
     pack("nodes.folders").register()
-    return asyncio.run(pack("nodes").ReenactExtension().get_node_list())
+    listed = pack("nodes").ReenactExtension().get_node_list()
+    with ThreadPoolExecutor(1) as thread:  # browser tests leave a running event loop in this one
+        return thread.submit(asyncio.run, listed).result()
 
 
 def test_checks_of_a_node_take_its_dynamic_inputs(nodes, host_modules):
