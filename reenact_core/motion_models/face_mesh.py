@@ -151,7 +151,7 @@ class FaceMesh(MotionModel):
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None if mixed.context is None else (mixed.context,)
-        scores = None if mixed.scores is None else heed(prior, mixed.scores)
+        scores = None if mixed.scores is None else heed(encoded.strengths, mixed.scores)
         return Evidence(features, confidence, distance, prior, scores, levels, places=places), mixed
 
     def decode(

@@ -25,7 +25,7 @@ FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
 DECISION = (15.0, 144.0, 960.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
-LEAST_PRIOR = 1e-6  # where a reference is forbidden; its logarithm has to be finite
+LEAST_STRENGTH = 1e-6  # also of a reference that is forbidden: its logarithm has to be finite
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
 HANDED = 16  # channels handed from the coarse map to the fine one
 DETAIL = 24  # channels on the fine map
@@ -166,13 +166,13 @@ def mix_candidates(grids: Tensor, contributions: Tensor) -> Tensor:
     return (grids * contributions[..., None]).sum(2)
 
 
-def heed(prior: Tensor, scores: Tensor) -> Tensor:
-    """Fusion logits [T,R,BANDS,n,n] in which strengths and masks [T,R,1,n,n] have as much say as in the low band.
+def heed(strengths: Tensor, scores: Tensor) -> Tensor:
+    """Fusion logits [T,R,BANDS,n,n] in which strengths [R] have as much say as in the low band.
 
     A factor on the weights would do nothing in bands that decide sharply: there all weights but one are 0.
     """
-    sharper = prior.new_tensor(DECISION) / DECISION[0] - 1
-    return scores + sharper[:, None, None] * prior.clamp_min(LEAST_PRIOR).log()
+    sharper = scores.new_tensor(DECISION) / DECISION[0] - 1
+    return scores + torch.outer(strengths.to(scores).clamp_min(LEAST_STRENGTH).log(), sharper)[:, :, None, None]
 
 
 def stretch(place: Tensor, per_box: Tensor) -> Tensor:

@@ -354,6 +354,6 @@ def test_strengths_have_a_say_in_every_band():
     scores[:, 1] = 0.2 * torch.tensor(DECISION)[:, None, None]
     for strength, winner in ((1.0, 1), (0.01, 0)):
         prior = torch.tensor([1.0, strength]).view(1, 2, 1, 1, 1).expand(1, 2, 1, 4, 4)
-        weights = apply_prior(heed(prior, scores).softmax(1), prior)
+        weights = apply_prior(heed(torch.tensor([1.0, strength]), scores).softmax(1), prior)
         assert (weights.argmax(1) == winner).all()
-    assert torch.equal(heed(torch.ones(1, 2, 1, 4, 4), scores), scores)
+    assert torch.equal(heed(torch.ones(2), scores), scores)
