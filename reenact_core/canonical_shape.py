@@ -29,7 +29,7 @@ GLANCING = 0.03  # weight of a vertex seen edge-on or not at all: better than no
 OUTLIER = 0.012  # distance from the mean, in face heights, at which a view of a vertex counts half
 ROUNDS = 4
 PARTED = 8.0  # effort of the mouth per face height of parted lips: coefficients alone take many a grin for rest
-INNER_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))  # upper, lower
+MIDDLE_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))  # upper, lower
 
 
 class HeadPose(NamedTuple):
@@ -127,7 +127,7 @@ def _calm_by_part(faces: Faces) -> Tensor:
 
 def lip_gap(landmarks: Tensor) -> Tensor:
     """Opening between the lips [N] of landmarks [N,478,3], in face heights."""
-    points = landmarks[:, torch.tensor(INNER_LIPS)]  # [N,P,2,3]
+    points = landmarks[:, torch.tensor(MIDDLE_LIPS)]  # [N,P,2,3]
     return (points[:, :, 0] - points[:, :, 1]).norm(dim=-1).mean(1) / face_height(landmarks)
 
 
