@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reenact_core.canonical_shape import INNER_LIPS, average_shape, fuse_shape, head_pose, lip_gap
+from reenact_core.canonical_shape import MIDDLE_LIPS, average_shape, fuse_shape, head_pose, lip_gap
 from reenact_core.pose_limits import limit_angles, soft_limit, uncovered
 from reenact_core.tracking import BLENDSHAPE_NAMES
 from reenact_core.types import Faces
@@ -46,7 +46,7 @@ def test_closed_lips_are_rest_even_where_coefficients_see_no_jaw():
     """Three grins that read as calmly as the one closed mouth: the lips of the shape are closed all the same."""
     faces = posed_faces([turned(yaw) for yaw in (-10, 0, 5, 12)])
     landmarks = faces.landmarks.clone()
-    for upper, lower in INNER_LIPS:
+    for upper, lower in MIDDLE_LIPS:
         landmarks[3, lower] = landmarks[3, upper]
         landmarks[:3, lower] = landmarks[:3, upper] + torch.tensor([0.0, 12.0, 0.0])
     shape = fuse_shape(faces._replace(landmarks=landmarks))
