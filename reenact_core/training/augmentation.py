@@ -36,6 +36,7 @@ class Augmentation:
     background: float = 0.1  # probability that another background is put behind the person in all pictures
     compression: float = 0.15  # probability that references are compressed as JPEG
     hard_pose: float = 0.4  # probability that references are drawn far from the driving frame
+    unseen: float = 0.0  # probability that the driving frame opens or closes mouth or eyes as no reference does
 
 
 def recolour(images: Tensor, augmentation: Augmentation, rng: random.Random) -> Tensor:

@@ -31,10 +31,12 @@ from ..motion_models.face_mesh import FaceMesh
 from ..motion_models.mesh_boxes import SIDE_STEP
 from ..motion_models.mesh_network import FINE
 from ..motion_models.mesh_weights import new_networks
+from ..tracking import FaceTracker
 from .avatars import AvatarConfig
 from .clips import Clip
 from .exact_truth import exact_losses
-from .losses import LossWeights, picture_loss, pixel_loss, warp_loss
+from .losses import Judges, LossWeights, picture_loss, pixel_loss, warp_loss
+from .reading import differentiable, reading_loss
 from .samples import Augmentation, Sample, draw
 from .validation import validate
 
@@ -52,6 +54,7 @@ class TrainingConfig:
     width: int = 32  # channels of the motion network on its coarse grid
     refiner_width: int = 48  # channels of the refiner at its finest level
     refine_from: int = 0  # step at which the refiner joins; motion is learned first
+    motion_until: int | None = None  # step from which only the refiner goes on; None = both to the end
     learning_rate: float = 1.5e-3
     final_rate: float = 0.03  # share of the learning rate at the end (linear decay)
     warm_up: int = 200
@@ -110,7 +113,7 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     networks = new_networks(config.width, config.refiner_width)
     network = networks.as_module()
     model = FaceMesh(networks).to(device)
-    perceptual = load_lpips(lpips_file).to(device)
+    judges = Judges(load_lpips(lpips_file).to(device), differentiable(FaceTracker.load(device).mesh))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     state, weights_file = folder / "state.pt", folder / "face_mesh.safetensors"
@@ -118,6 +121,8 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     rng = random.Random(config.seed * 1000 + first * workers + rank)
     begun, recent = time.monotonic(), []
     for step in range(first, config.steps):
+        settled = config.motion_until is not None and step >= config.motion_until
+        networks.motion.requires_grad_(not settled)
         rate = config.learning_rate * _schedule(step, config)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -129,7 +134,7 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
             strangers = [other for other in filmed if other is not clip]
             sample = draw(clip, count, config.size, config.augmentation, rng, strangers)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.mixed_precision):
-                loss, result = sample_loss(model, sample, perceptual, config.losses, step >= config.refine_from)
+                loss, result = sample_loss(model, sample, judges, config.losses, step >= config.refine_from)
             (loss / config.samples_per_step).backward()
             recent.append(float(loss.detach()))
         if workers > 1:
@@ -153,37 +158,42 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
             if unseen:
                 steady = new_networks(config.width, config.refiner_width)
                 steady.as_module().load_state_dict(average)
-                scores = validate(FaceMesh(steady).to(device).eval(), unseen, perceptual, config.validated)
+                scores = validate(FaceMesh(steady).to(device).eval(), unseen, judges.perceptual, config.validated)
                 _write_row(folder / "validation.csv", {"step": done, **scores})
     return weights_file
 
 
 def sample_loss(
-    model: FaceMesh, sample: Sample, perceptual: nn.Module, weights: LossWeights, refine: bool = True
+    model: FaceMesh, sample: Sample, judges: Judges, weights: LossWeights, refine: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Loss of one sample and the finished picture [1,3,N,N]."""
+    """Loss of one sample and the finished picture [1,3,N,N]. A motion network without gradients has no loss."""
     device = model.device
     encoded = sample.encoded._replace(
         **{name: getattr(sample.encoded, name).to(device) for name in ("images", "coarse", "fine", "usable", "person")}
     )
     truth, shown, emphasis = (part.to(device) for part in (sample.truth, sample.shown, sample.emphasis))
-    evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
-    strategy = Learned()
-    shares = apply_prior(strategy.weights(evidence), evidence.prior)
-    fused = torch.lerp(truth, strategy.fuse(evidence, shares), shown)  # beyond the frame nobody is to blame
-    result = fused
-    loss = warp_loss(evidence, output, truth, sample.still.to(device), weights)
-    if sample.exact is not None:
-        size = (encoded.images.shape[-2], encoded.images.shape[-1])
-        missed, trusted = exact_losses(
-            output.deformation, output.confidence, sample.exact, size, float(sample.boxes[0, 2])
-        )
-        loss = loss + weights.exact_flow * missed + weights.hidden * trusted
-    if refine and model.refiner is not None and evidence.levels is not None:
-        context = fuse_level(evidence.levels[0], shares.mean(2, keepdim=True))
+    settled = model.network is None or not any(part.requires_grad for part in model.network.parameters())
+    with torch.set_grad_enabled(not settled):
+        evidence, output = model.evidence(encoded, sample.flows, sample.distance, sample.boxes, truth.shape[-1])
+        strategy = Learned()
+        shares = apply_prior(strategy.weights(evidence), evidence.prior)
+        fused = torch.lerp(truth, strategy.fuse(evidence, shares), shown)  # beyond the frame nobody is to blame
+        result, loss = fused, truth.new_zeros(())
+        if not settled:
+            loss = warp_loss(evidence, output, truth, sample.still.to(device), weights)
+            if sample.exact is not None:
+                size = (encoded.images.shape[-2], encoded.images.shape[-1])
+                missed, trusted = exact_losses(
+                    output.deformation, output.confidence, sample.exact, size, float(sample.boxes[0, 2])
+                )
+                loss = loss + weights.exact_flow * missed + weights.hidden * trusted
+        context = None if evidence.levels is None else fuse_level(evidence.levels[0], shares.mean(2, keepdim=True))
+    if refine and model.refiner is not None and context is not None:
         result = torch.lerp(truth, model.refiner(fused, context), shown)
         loss = loss + weights.before_refiner * pixel_loss(fused, truth, emphasis, weights)
-    return loss + picture_loss(result, truth, emphasis, perceptual, weights), result
+    if judges.mesh is not None and weights.landmarks > 0:
+        loss = loss + weights.landmarks * reading_loss(result, truth, sample.landmarks.to(device), judges.mesh)
+    return loss + picture_loss(result, truth, emphasis, judges.perceptual, weights), result
 
 
 def _row(pictures: list[Tensor]) -> Tensor:

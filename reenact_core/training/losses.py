@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ..motion_models.mesh_flows import BACKGROUND
 from ..motion_models.mesh_network import NetworkOutput
+from ..tracking.graph import GraphNet
 from ..types import Evidence
 
 
@@ -28,6 +30,14 @@ class LossWeights:
     still: float = 0.05
     exact_flow: float = 1.0  # of rendered clips: how far warps miss, in box sides
     hidden: float = 0.05  # of rendered clips: confidence in what a reference does not show
+    landmarks: float = 0.0  # how far lips, lids and irises are read off their places, in sides of the tracker's crop
+
+
+class Judges(NamedTuple):
+    """Networks that judge pictures; they are not trained."""
+
+    perceptual: nn.Module  # LPIPS: pictures, pictures -> [T]
+    mesh: GraphNet | None = None  # landmarks, of `reading.differentiable`; None leaves them out
 
 
 def pixel_loss(result: Tensor, truth: Tensor, emphasis: Tensor, weights: LossWeights) -> Tensor:

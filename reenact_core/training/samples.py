@@ -33,6 +33,8 @@ from .augmentation import (
 from .clips import Clip
 from .exact_truth import ExactFlow, flow_and_visibility, hide_reference, mirror, move_reference
 
+APART = ((13, 14), (159, 145), (386, 374))  # landmarks that tell how far mouth and eyes are open
+EXTREME = 16  # one of so many frames shows the mouth or the eyes at an extreme
 BOX_EXTENTS = (1.8, 2.5)  # box sides in face extents: at run time sides are rounded up to whole steps
 
 
@@ -44,6 +46,7 @@ class Sample(NamedTuple):
     distance: Tensor  # [1,R]
     boxes: Tensor  # [1,3]
     truth: Tensor  # [1,3,size,size]
+    landmarks: Tensor  # [1,478,2] of the driving face, in pixels of `truth`
     shown: Tensor  # [1,1,size,size] 1 where the driving frame has a picture; beyond its edge nothing is judged
     emphasis: Tensor  # [1,1,size,size] > 0, mean 1: how much each pixel counts
     still: Tensor  # [1,R,G,G] 0..1, 1 = still background, and the reference's background map is right there
@@ -57,9 +60,7 @@ def draw(
 
     Now and then one of three or more references is a bad one: a frame of `others`, blurred, or in strange light.
     """
-    total = len(clip.frames)
-    driving = rng.randrange(total)
-    chosen = _choose_references(clip, driving, count, augmentation, rng)
+    driving, chosen = _choose_frames(clip, count, augmentation, rng)
     truth_face = clip.faces.at([driving])
     images = clip.frames[[*chosen, driving]].float() / 255
     images = recolour(images, augmentation, rng)
@@ -130,7 +131,9 @@ def draw(
     # Only well away from the person: the matte's rim is unsure.
     still = (away > 0.95).float() * visible * same_camera[None, :, None, None]
     shown = F.interpolate(visible, size=(size, size), mode="nearest")
-    return Sample(encoded, flows, distance, boxes, target, shown, _emphasis(truth_face, boxes, size), still, exact)
+    landmarks = (truth_face.landmarks[..., :2] - boxes[:, None, :2]) / boxes[:, None, 2:] * size
+    emphasis = _emphasis(truth_face, boxes, size)
+    return Sample(encoded, flows, distance, boxes, target, landmarks, shown, emphasis, still, exact)
 
 
 def coarse_size(images: Tensor, cell: float) -> tuple[int, int]:
@@ -150,16 +153,29 @@ def _exact_flow(clip: Clip, driving: int, chosen: list[int], boxes: Tensor, flip
     return mirror(flow, width) if flipped else flow
 
 
-def _choose_references(
-    clip: Clip, driving: int, count: int, augmentation: Augmentation, rng: random.Random
-) -> list[int]:
-    """Frames other than the driving one; sometimes those far from it, so that large motions are common."""
-    others = [i for i in range(len(clip.frames)) if abs(i - driving) > 1] or [driving]
-    if rng.random() < augmentation.hard_pose:
+def _choose_frames(clip: Clip, count: int, augmentation: Augmentation, rng: random.Random) -> tuple[int, list[int]]:
+    """The driving frame and others as references; sometimes those far from it, so that large motions are common."""
+    frames = list(range(len(clip.frames)))
+    rarely = rng.random() < augmentation.unseen
+    if rarely:
+        frames = _extremes(clip.faces, rng)
+    driving = rng.choice(frames[: max(3, len(frames) // EXTREME)] if rarely else frames)
+    others = [i for i in frames if abs(i - driving) > 1] or [driving]
+    if rarely:
+        others = others[-max(count, len(others) // 2) :]
+    elif rng.random() < augmentation.hard_pose:
         distance = (clip.descriptors[others] - clip.descriptors[driving]).norm(dim=1)
         order = distance.argsort(descending=True)[: max(count, len(others) // 3)]
         others = [others[int(i)] for i in order]
-    return [rng.choice(others) for _ in range(count)] if len(others) < count else rng.sample(others, count)
+    return driving, [rng.choice(others) for _ in range(count)] if len(others) < count else rng.sample(others, count)
+
+
+def _extremes(faces: Faces, rng: random.Random) -> list[int]:
+    """All frames, the ones whose mouth is most open first, or most closed, or whose eyes are most closed."""
+    upper, lower = (faces.landmarks[:, points] for points in zip(*APART))  # [T,3,3] each
+    mouth, *eyes = (upper - lower).norm(dim=-1).unbind(1)
+    height = mesh_flows.face_height(faces.landmarks)
+    return (rng.choice((mouth, -mouth, -sum(eyes))) / height).argsort(descending=True).tolist()
 
 
 def _emphasis(face: Faces, boxes: Tensor, size: int) -> Tensor:

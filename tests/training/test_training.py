@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,13 +22,14 @@ from reenact_core.tracking import FaceTracker, PersonMatte
 from reenact_core.training.augmentation import Augmentation
 from reenact_core.training.clips import Clip, load_clips
 from reenact_core.training.loop import TrainingConfig, _schedule, sample_loss, train
-from reenact_core.training.losses import LossWeights, picture_loss
-from reenact_core.training.samples import draw
+from reenact_core.training.losses import Judges, LossWeights, picture_loss
+from reenact_core.training.reading import differentiable, reading_loss
+from reenact_core.training.samples import APART, _choose_frames, draw
 from reenact_core.video import VideoWriter
 
 from ..faces import psnr, shared, texture
 
-PLAIN = Augmentation(*[0] * 11)
+PLAIN = Augmentation(*[0] * len(fields(Augmentation)))
 FACE = slice(50, 78)  # the middle of a 128 px training picture
 
 
@@ -147,12 +148,22 @@ def test_gradients_reach_every_parameter(clip):
         nn.init.normal_(head.weight, std=0.1)
     for seed in range(2):
         sample = draw(clip, 3, 128, Augmentation(), random.Random(seed))
-        loss, _ = sample_loss(model, sample, NoPerception(), LossWeights())
+        loss, _ = sample_loss(model, sample, Judges(NoPerception()), LossWeights())
         loss.backward()
     for name, parameter in networks.as_module().named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+def test_a_settled_motion_network_stays_as_it_is_while_the_refiner_learns(clip):
+    networks = new_networks(8, 8)
+    networks.motion.requires_grad_(False)
+    sample = draw(clip, 3, 128, PLAIN, random.Random(1))
+    loss, _ = sample_loss(FaceMesh(networks), sample, Judges(NoPerception()), LossWeights())
+    loss.backward()
+    assert all(parameter.grad is None for parameter in networks.motion.parameters())
+    assert networks.refiner.leave.weight.grad is not None
 
 
 def test_a_few_steps_on_one_sample_lower_its_loss(clip):
@@ -164,7 +175,7 @@ def test_a_few_steps_on_one_sample_lower_its_loss(clip):
     losses = []
     for _ in range(15):
         optimiser.zero_grad()
-        loss, result = sample_loss(model, sample, NoPerception(), LossWeights())
+        loss, result = sample_loss(model, sample, Judges(NoPerception()), LossWeights())
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
@@ -214,6 +225,43 @@ def test_bad_references_are_drawn_where_there_are_three(clip):
     inverted = sorted(psnr(1 - look[:, FACE, FACE], sample.truth[0, :, FACE, FACE]) for look in evidence.features[0])
     assert inverted[-1] > 17
     assert draw(clip, 2, 128, always, random.Random(2), [guest]).still.amax((0, 2, 3)).eq(1).all()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_rare_samples_ask_for_what_their_references_do_not_show(clip, count):
+    """A mouth or eyes at an extreme, and references from the other half of the clip."""
+    rare = replace(PLAIN, unseen=1.0)
+    lips = (clip.faces.landmarks[:, 13] - clip.faces.landmarks[:, 14]).norm(dim=-1)
+    lids = sum((clip.faces.landmarks[:, u] - clip.faces.landmarks[:, v]).norm(dim=-1) for u, v in APART[1:])
+    kinds = set()
+    for seed in range(12):
+        driving, chosen = _choose_frames(clip, count, rare, random.Random(seed))
+        assert len(chosen) == count
+        assert driving not in chosen
+        beyond = {
+            "opens": bool((lips[chosen] < lips[driving]).all()),
+            "closes": bool((lips[chosen] > lips[driving]).all()),
+            "blinks": bool((lids[chosen] > lids[driving]).all()),
+        }
+        assert any(beyond.values())
+        kinds |= {kind for kind, holds in beyond.items() if holds}
+    assert kinds == {"opens", "closes", "blinks"}
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_tracker_reads_what_is_off_in_a_picture(clip, tracker, flipped):
+    """Nothing in the truth itself, more the further lips, lids and irises are moved; gradients reach the picture."""
+    mesh = differentiable(tracker.mesh)
+    sample = draw(clip, 1, 256, replace(PLAIN, flip=float(flipped)), random.Random(3))
+    truth, landmarks = sample.truth, sample.landmarks
+    assert float(reading_loss(truth, truth, landmarks, mesh)) == 0
+    losses = [float(reading_loss(truth.roll(by, 2), truth, landmarks, mesh)) for by in (2, 6)]
+    assert 0.001 < losses[0] < losses[1]
+    picture = truth.roll(4, 2).requires_grad_()
+    reading_loss(picture, truth, landmarks, mesh).backward()
+    gradient = picture.grad.abs().sum(1)[0]
+    x, y = (int(part) for part in landmarks[0, 13])
+    assert float(gradient[y - 8 : y + 8, x - 8 : x + 8].mean()) > 3 * float(gradient.mean())
 
 
 def test_emphasis_is_highest_on_eyes_and_mouth(clip):
