@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 BLUEPRINTS = Path(__file__).resolve().parents[1] / "subgraphs"
 COLOURS = {"input": "#3f789e", "stages": "#8a6d3b", "output": "#4a7a4a"}
+SCALE = 0.6  # of the view; hosts leave out the text of widgets that are much smaller
+BARS = (80, 150)  # pixels of the window at the left and at the top that the host covers
 GRAPH_ID = uuid.UUID("6f0f6f6e-7265-4565-8e61-637400000000")
 
 # Outputs of the node types used here: (name, type).
@@ -49,6 +51,7 @@ OUTPUTS: dict[str, list[tuple[str, str]]] = {
     "CreateVideo": [("VIDEO", "VIDEO")],
     "SaveVideo": [],
     "PreviewImage": [],
+    "PreviewAny": [],
     "ImageScaleBy": [("IMAGE", "IMAGE")],
     "ImageCompositeMasked": [("IMAGE", "IMAGE")],
     "MarkdownNote": [],
@@ -130,9 +133,14 @@ class Graph:
             "links": self.links,
             "groups": self.groups,
             "config": {},
-            "extra": {"ds": {"scale": 0.6, "offset": [60, 120]}},
+            "extra": {"ds": {"scale": SCALE, "offset": self._offset()}},
             "version": 0.4,
         }
+
+    def _offset(self) -> list[int]:
+        """By how much the view is moved: the note lies below the host's bars and beside its buttons."""
+        left, top = (min(node["pos"][axis] for node in self.nodes) for axis in (0, 1))
+        return [round(BARS[0] / SCALE - left), round(BARS[1] / SCALE - top)]
 
     # The stages, with the widget values in the order of their schemas.
 
@@ -164,7 +172,7 @@ class Graph:
         return self.add("SaveVideo", place, (420, 480), {"video": video}, (f"reenact/{name}", "auto", "auto"))
 
     def note(self, place: tuple[int, int], size: tuple[int, int], text: str) -> int:
-        return self.add("MarkdownNote", place, size, None, (text,))
+        return self.add("MarkdownNote", place, size, None, (text,), "About this graph")
 
 
 def five_stages() -> Graph:
@@ -216,6 +224,7 @@ def compare_strategies() -> Graph:
     compared = graph.add("ReenactCompare", (1890, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
     graph.add("ReenactFusionPreview", (1890, 720), (330, 480), {"fused": (first, 0)}, (1,))
     graph.video((2270, 40), (compared, 0), (compared, 2), "compare_strategies")
+    graph.add("PreviewAny", (2270, 880), (420, 320), {"source": (compared, 1)}, title="Measured against the truth")
     graph.group("Input, and the truth", (0, -30, 310, 740), "input")
     graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
     graph.group("4, first", (1090, -30, 370, 1310), "stages")
