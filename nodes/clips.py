@@ -66,12 +66,12 @@ def frame_rate_of(number: float) -> Fraction:
     return Fraction(number).limit_denominator(1001)
 
 
-def clip_of_images(images: Tensor, frame_rate: Fraction, audio: Audio | None = None) -> Clip:
-    """A clip of an IMAGE batch [T,H,W,C]."""
+def clip_of_images(images: Tensor, frame_rate: Fraction, audio: Audio | None = None, name: str = "images") -> Clip:
+    """A clip of an IMAGE batch [T,H,W,C]; errors call it `name`."""
     height, width = images.shape[-3:-1]
     count = len(images) if images.ndim == 4 else 1
     return Clip(
-        chunks=lambda size: convert.chunks_of(images, size, "frame"),
+        chunks=lambda size: convert.chunks_of(images, size, name),
         size=(height, width),
         frame_rate=frame_rate,
         frame_count=count,
@@ -102,7 +102,7 @@ def _loaded(video: Input.Video) -> Clip:
     parts = video.get_components()
     if len(parts.images) == 0:
         raise VideoError("The video has no frames. Check the node that made it.")
-    return clip_of_images(parts.images, Fraction(parts.frame_rate), parts.audio)
+    return clip_of_images(parts.images, Fraction(parts.frame_rate), parts.audio, "video")
 
 
 def _window(video: Input.Video) -> tuple[float, float]:

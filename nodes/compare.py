@@ -34,6 +34,7 @@ class Compare(io.ComfyNode):
             description="Shows two or more fusions of the same frames side by side, as a wipe or as differences, and "
             "measures them where the true frames are given.",
             search_aliases=["compare strategies", "side by side", "wipe", "difference", "psnr", "lpips", "metrics"],
+            shows_pictures=True,
             inputs=[
                 *growing_inputs(template, "fusions", "fused", 2, MOST),
                 io.Image.Input(
@@ -104,7 +105,7 @@ def _truth(image: Tensor | None, count: int) -> Tensor | None:
         return None
     frames = convert.to_core(image, "truth")
     if len(frames) != count:
-        raise ImageError(f"truth: has {len(frames)} frames, the fusions have {count}. Connect the driving frames.")
+        raise ImageError(f"`truth` has {len(frames)} frames, the fusions have {count}. Connect the driving frames.")
     return frames
 
 
@@ -112,7 +113,7 @@ def _sized(truth: Tensor, like: Tensor) -> Tensor:
     if truth.shape != like.shape:
         sizes = [f"{picture.shape[-1]} x {picture.shape[-2]}" for picture in (truth, like)]
         raise ImageError(
-            f"truth: its frames are {sizes[0]} pixels, the fusions' canvas is {sizes[1]}. "
+            f"`truth`: its frames are {sizes[0]} pixels, the fusions' canvas is {sizes[1]}. "
             "Warp with absolute transfer, and connect the driving frames."
         )
     return truth

@@ -25,10 +25,7 @@ def to_core(image: Tensor, name: str = "image") -> Tensor:
     Raises:
         ImageError: another shape, no picture, NaN or infinity; `name` says where.
     """
-    image = _as_batch(image, name)
-    channels = image.shape[-1]
-    colours = image[..., :3] if channels >= 3 else image[..., :1].expand(*image.shape[:-1], 3)
-    return _in_range(colours.movedim(-1, 1).to("cpu", torch.float32), name)
+    return _core(_as_batch(image, name), f"`{name}`")
 
 
 def alpha_of(image: Tensor, name: str = "image") -> Tensor | None:
@@ -36,7 +33,7 @@ def alpha_of(image: Tensor, name: str = "image") -> Tensor | None:
     image = _as_batch(image, name)
     if image.shape[-1] != 4:
         return None
-    return _in_range(image[..., 3:].movedim(-1, 1).to("cpu", torch.float32), name)
+    return _in_range(image[..., 3:].movedim(-1, 1).to("cpu", torch.float32), f"`{name}`")
 
 
 def separate(images: Sequence[Tensor]) -> list[Tensor]:
@@ -48,7 +45,7 @@ def chunks_of(image: Tensor, size: int, name: str = "image") -> Iterator[Tensor]
     """An IMAGE batch as consecutive core chunks [n,3,H,W], n = `size` or less, converted one at a time."""
     batch = _as_batch(image, name)
     for start in range(0, len(batch), size):
-        yield to_core(batch[start : start + size], f"{name} {start + 1} and following")
+        yield _core(batch[start : start + size], f"`{name}` from frame {start} on")
 
 
 def to_host(images: Tensor) -> Tensor:
@@ -107,7 +104,7 @@ def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor
         raise ImageError(
             f"There are {len(mask)} masks for {len(sizes)} pictures. Give one mask for all or one for each."
         )
-    mask = _in_range(mask.to("cpu", torch.float32), "mask")
+    mask = _in_range(mask.to("cpu", torch.float32), "The mask")
     each = mask.expand(len(sizes), -1, -1)
     return [_resized(one[None], size) for one, size in zip(each, sizes)]
 
@@ -129,19 +126,25 @@ def _resized(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(mask[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
+def _core(batch: Tensor, what: str) -> Tensor:
+    """An IMAGE [B,H,W,C] as core images [B,3,H,W]."""
+    colours = batch[..., :3] if batch.shape[-1] >= 3 else batch[..., :1].expand(*batch.shape[:-1], 3)
+    return _in_range(colours.movedim(-1, 1).to("cpu", torch.float32), what)
+
+
 def _as_batch(image: Tensor, name: str) -> Tensor:
     if image.ndim == 3:
         image = image[None]
     if image.ndim == 4 and len(image) == 0:
-        raise ImageError(f"{name}: holds no picture. Check the node that made it.")
+        raise ImageError(f"`{name}` holds no picture. Check the node that made it.")
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
-        raise ImageError(f"{name}: must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE.")
+        raise ImageError(f"`{name}` must be [B,H,W,C] with 3 or 4 channels, got {list(image.shape)}. Connect an IMAGE.")
     return image
 
 
-def _in_range(values: Tensor, name: str) -> Tensor:
+def _in_range(values: Tensor, what: str) -> Tensor:
     """`values` clipped to [0,1]: upscalers overshoot. The same tensor where nothing has to be clipped."""
     low, high = values.aminmax()
     if not (low.isfinite() and high.isfinite()):
-        raise ImageError(f"{name}: holds NaN or infinite values. Check the node that made it.")
+        raise ImageError(f"{what} holds NaN or infinite values. Check the node that made it.")
     return values if low >= 0 and high <= 1 else values.clamp(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ from ..reenact_core.errors import ReenactError
 def from_input(*names: str) -> Iterator[None]:
     """The core knows nothing of sockets: put their `names` before the message of a user's error raised inside.
 
-    A message that names one of them already stays as it is.
+    A message that begins with the name of an input stays as it is.
 
     Raises:
         ReenactError: the same kind of error, with the names.
@@ -21,6 +22,6 @@ def from_input(*names: str) -> Iterator[None]:
         yield
     except ReenactError as error:
         message = str(error)
-        if not names or any(message.startswith((f"{name}:", f"`{name}`")) for name in names):
+        if not names or re.match(r"`\w+`", message):
             raise
         raise type(error)(f"{', '.join(f'`{name}`' for name in names)}: {message}") from error

@@ -34,7 +34,7 @@ def encode_references(
         strengths: per image >= 0; larger counts more. Default 1.
         labels: per image, for messages and previews. Default "reference 1" ...
     Raises:
-        ImageError: empty list, wrong shape, or values that are not finite.
+        ImageError: empty list, wrong shape, values that are not finite, or a mask that leaves nothing.
         FaceError: no image shows a face. Single images without one are left out with a warning.
     """
     if not images:
@@ -63,9 +63,16 @@ def encode_references(
         log.warning("No face found in %s: left out.", ", ".join(lost))
     if not kept:
         raise FaceError("Every reference that shows a face has strength 0. Raise one of the strengths.")
+    usable = [_full_mask(given[i], images[i]) for i in kept]
+    for number, mask in zip(kept, usable):
+        if not (mask > 0).any():
+            raise ImageError(
+                f"{names[number]}: all of it is masked or transparent, so that nothing may be used. Mask less of it, "
+                "or give it the strength 0."
+            )
     return References(
         images=tuple(images[i] for i in kept),
-        masks=tuple(_full_mask(given[i], images[i]) for i in kept),
+        masks=tuple(usable),
         faces=faces.at(kept),
         strengths=weights[kept],
         labels=tuple(names[i] for i in kept),
@@ -139,7 +146,10 @@ def pick_from_stream(chunks: Iterable[Tensor], count: int, tracker: FaceTracker,
         raise FaceError(f"{name}: has no frames, so it gives no reference.")
     tracked = Faces(*(torch.cat(fields) for fields in zip(*parts)))
     if not tracked.found.any():
-        raise FaceError(f"{name}: none of its {len(tracked.found)} frames shows a face, so it gives no reference.")
+        raise FaceError(
+            f"{name}: none of its {len(tracked.found)} frames shows a face, so it gives no reference. "
+            "Use one in which the face is visible and at least about 40 pixels wide."
+        )
     return pick_by_coverage(tracked, count, torch.cat(sharpness))
 
 

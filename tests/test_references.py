@@ -47,6 +47,13 @@ def test_strengths_that_mean_nothing(person, tracker, strengths):
         encode_references([person[0], person[3]], tracker, strengths=strengths)
 
 
+def test_a_mask_that_leaves_nothing_is_refused_unless_the_picture_does_not_count(person, tracker):
+    images, masks = [person[0], person[3]], [None, torch.zeros(1, 9, 9)]
+    with pytest.raises(ImageError, match="reference 2: all of it is masked"):
+        encode_references(images, tracker, masks)
+    assert encode_references(images, tracker, masks, [1, 0]).labels == ("reference 1",)
+
+
 def test_images_that_mean_nothing(person, tracker):
     damaged = person[0].clone()
     damaged[1, 5, 5] = float("nan")

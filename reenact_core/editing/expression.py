@@ -163,7 +163,10 @@ def envelope(count: int, frame_rate: float, expression: Expression) -> Tensor:
     stop = count if expression.stop < 0 else min(expression.stop, count)
     start = expression.start
     if start >= stop:
-        raise ReenactError(f"The frames {start}:{stop} are none: the motion has frames 0 to {count - 1}.")
+        raise ReenactError(
+            f"The frames {start}:{stop} are none: the motion has frames 0 to {count - 1}. Choose a `start` among them, "
+            "and a later `stop`."
+        )
     frames = torch.arange(count, dtype=torch.float32)
     height = ((frames >= start) & (frames < stop)).float()
     steps = expression.fade * frame_rate + 1

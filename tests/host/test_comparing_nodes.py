@@ -54,7 +54,7 @@ def test_fusions_are_compared_and_measured(host):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"layout": "wipe"}, "wipe shows two"), ({"truth": ["1", 0]}, "truth: has 4 frames")],
+    [({"layout": "wipe"}, "wipe shows two"), ({"truth": ["1", 0]}, "`truth` has 4 frames")],
 )
 def test_comparisons_that_make_no_sense_are_explained(host, change, message):
     prompt = two_fusions()

@@ -61,12 +61,12 @@ def test_overshoot_is_clipped_without_touching_the_input(convert):
 def test_not_a_number_is_refused(convert, image_error, value):
     image = ramp()
     image[1, 2, 3, 0] = value
-    with pytest.raises(image_error, match="portrait: holds NaN"):
+    with pytest.raises(image_error, match="`portrait` holds NaN"):
         convert.to_core(image, "portrait")
 
 
 def test_an_empty_batch_is_refused(convert, image_error):
-    with pytest.raises(image_error, match="frames: holds no picture"):
+    with pytest.raises(image_error, match="`frames` holds no picture"):
         convert.to_core(torch.zeros(0, 4, 6, 3), "frames")
 
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.host
     [
         (("images",), "No face was found.", "`images`: No face was found."),
         (("image0", "video"), "No face was found.", "`image0`, `video`: No face was found."),
-        (("image0", "video"), "video: has no frames.", "video: has no frames."),
+        (("image0", "video"), "`video` has no frames.", "`video` has no frames."),
         (("file",), "`file` is empty.", "`file` is empty."),
         ((), "No face was found.", "No face was found."),
     ],
