@@ -45,7 +45,7 @@ class Network(NamedTuple, Generic[Module]):
 def managed(module: Module) -> Network[Module]:
     """Put a network under the host's management."""
     for part in (*module.children(), *(inner for child in module.children() for inner in child.children())):
-        part.register_forward_pre_hook(_heed_cancel)
+        part.register_forward_pre_hook(heed_cancel)
     offload = management.unet_offload_device()
     patcher = ModelPatcher(_Holder(module.to(offload)), management.get_torch_device(), offload)
     return Network(module, patcher)
@@ -57,8 +57,14 @@ def face_tracker() -> Network[FaceTracker]:
     return managed(FaceTracker.load())
 
 
-def _heed_cancel(*_: Any) -> None:
-    management.throw_exception_if_processing_interrupted()
+def heed_cancel(*_: Any) -> None:
+    """End the run with the host's own exception if the user has pressed Cancel.
+
+    The host's own check forgets the press as soon as one thread has heard of it; here all threads that compute chunks
+    hear of it. The host forgets it itself before the next run.
+    """
+    if management.processing_interrupted():
+        raise management.InterruptProcessingException
 
 
 class Parked(NamedTuple):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import comfy.model_management
 import comfy.utils
 from torch import Tensor
 
+from .. import reenact_core
 from .convert import to_pil
+from .networks import heed_cancel
 
 PREVIEW_SIDE = 512  # pixels
 
@@ -28,11 +32,34 @@ class Progress:
         own give none.
         A run that the user cancelled ends with the host's own exception.
         """
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        heed_cancel()
         self._done += frames
         preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)
+
+
+class _Collector(logging.Handler):
+    """Keeps the warnings of the core, each once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines[record.getMessage()] = None
+
+
+@contextmanager
+def spoken(node_id: str | None) -> Iterator[None]:
+    """What the core warns of meanwhile is shown on a running node as well as logged."""
+    logger, heard = logging.getLogger(reenact_core.__name__), _Collector()
+    logger.addHandler(heard)
+    try:
+        yield
+    finally:
+        logger.removeHandler(heard)
+    say("\n".join(heard.lines), node_id)
 
 
 def say(text: str, node_id: str | None) -> None:

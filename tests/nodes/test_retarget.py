@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ CHANNELS = ("rotation", "translation", "scale", "expression", "mouth", "eyes", "
 @pytest.fixture(scope="module")
 def node(pack):
     kind = pack("nodes.retarget").Retarget
-    kind.hidden = None
+    kind.hidden = SimpleNamespace(unique_id=None, prompt=None, extra_pnginfo=None)  # what the host gives a running node
     return kind
 
 
