@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..reenact_core.editing import Edit, apply_gains, blend, concatenate, edit, neutralise
 from ..reenact_core.head_channels import Gains
-from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.types import DrivingMotion, References
-from . import convert, sockets
+from . import sockets
 from .features import schema
 from .folders import CATEGORY
+from .progress import spoken
+from .shown import motion_outputs, shown_motion
 from .widgets import inputs_of, settings_of
 
 APPEND, BLEND = "append", "blend"
@@ -28,6 +29,7 @@ class EditMotion(io.ComfyNode):
             description="Cuts, stretches, repeats, reverses, smooths and joins motion, and turns each of its channels "
             "up or down. Nothing has to be tracked again.",
             search_aliases=["trim", "speed", "retime", "loop", "reverse", "concatenate", "gain", "smooth", "neutral"],
+            shows_pictures=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The motion to edit."),
                 sockets.Motion.Input("second", optional=True, tooltip="Another motion, to be joined to the first."),
@@ -64,11 +66,8 @@ class EditMotion(io.ComfyNode):
                 *inputs_of(Edit),
                 *inputs_of(Gains),
             ],
-            outputs=[
-                sockets.Motion.Output("motion_out", display_name="motion"),
-                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
-                io.Float.Output("frame_rate_out", display_name="frame_rate", tooltip="Frames per second."),
-            ],
+            outputs=motion_outputs(),
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -85,10 +84,10 @@ class EditMotion(io.ComfyNode):
         edits = settings_of(Edit, settings)
         if second is not None:
             motion = blend(motion, second, share) if combine == BLEND else concatenate(motion, second, edits.crossfade)
-        result = apply_gains(edit(motion, edits), settings_of(Gains, settings))
-        result = _neutralised(result, references, neutralise)
-        plot = convert.to_host(motion_plot(result)[None])
-        return io.NodeOutput(result, plot, float(result.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
+        with spoken(cls.hidden.unique_id):
+            result = apply_gains(edit(motion, edits), settings_of(Gains, settings))
+            result = _neutralised(result, references, neutralise)
+        return shown_motion(result, cls)
 
 
 def _neutralised(motion: DrivingMotion, references: References | None, amount: float) -> DrivingMotion:

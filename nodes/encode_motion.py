@@ -7,21 +7,21 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from comfy_api.latest import Input, io, ui
+from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..reenact_core.errors import ReenactError
 from ..reenact_core.mesh_import import TrackedMesh, faces_of_meshes
 from ..reenact_core.motion import encode_motion, motion_of_faces
-from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.types import DrivingMotion
-from . import convert, sockets
+from . import sockets
 from .clips import Clip, clip_of_images, frame_rate_of, open_clip
 from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import MotionNetwork, face_tracker
-from .progress import Progress
+from .progress import Progress, spoken
+from .shown import motion_outputs, shown_motion
 from .stage_inputs import neutral_of, tracking_inputs
 
 CHUNK = 8  # frames
@@ -36,6 +36,7 @@ class EncodeMotion(io.ComfyNode):
             category=CATEGORY,
             description="Follows the driving face through a clip. Only its motion is kept, nothing of its looks.",
             search_aliases=["driving video", "face tracking", "expression", "head pose", "landmarks"],
+            shows_pictures=True,
             inputs=[
                 sockets.Model.Input("model", tooltip="The motion model; some have a motion code of their own."),
                 io.Video.Input(
@@ -57,11 +58,7 @@ class EncodeMotion(io.ComfyNode):
                 ),
                 *tracking_inputs(),
             ],
-            outputs=[
-                sockets.Motion.Output("motion", display_name="motion"),
-                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
-                io.Float.Output("frame_rate_out", display_name="frame_rate", tooltip="Frames per second."),
-            ],
+            outputs=motion_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -89,21 +86,29 @@ class EncodeMotion(io.ComfyNode):
             )
         neutral = neutral_of(neutral_frame)
         rate = frame_rate_of(frame_rate)
-        with from_input(*given):
+        with spoken(cls.hidden.unique_id), from_input(*given):
             if landmarks is not None:
                 motion = _from_landmarks(landmarks, rate, face_index, neutral, smooth)
             else:
                 source = open_clip(video) if images is None else nullcontext(clip_of_images(images, rate))
                 with source as clip:
                     motion = track(clip, model, face_index, neutral, smooth, cls.hidden.unique_id)
-        plot = convert.to_host(motion_plot(motion)[None])
-        return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
+        return shown_motion(motion, cls)
 
 
 def track(
     clip: Clip, model: MotionNetwork, face_index: int, neutral: int | None, smooth: bool, node_id: str | None
 ) -> DrivingMotion:
-    """The motion of a clip, with progress on the node `node_id`."""
+    """The motion of a clip, with progress on the node `node_id`.
+
+    Raises:
+        ReenactError: there is no frame `neutral`, or what `encode_motion` raises.
+    """
+    if neutral is not None and clip.frame_count is not None and neutral >= clip.frame_count:
+        raise ReenactError(
+            f"`neutral_frame` is {neutral}, but there are the frames 0 to {clip.frame_count - 1}. Choose one of them, "
+            "or -1 to have one found."
+        )
     tracker, network = face_tracker().ready(), model.ready()
     progress = Progress(clip.frame_count or 0, node_id)
 

@@ -12,6 +12,7 @@ from ..reenact_core.types import DrivingMotion
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
+from .progress import spoken
 from .widgets import inputs_of, settings_of
 
 
@@ -35,6 +36,7 @@ class ExpressionEditor(io.ComfyNode):
                 "face editor",
                 "emotion",
             ],
+            shows_pictures=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The motion whose expression is changed."),
                 *inputs_of(Expression),
@@ -45,12 +47,14 @@ class ExpressionEditor(io.ComfyNode):
                     "mesh", display_name="mesh", tooltip="The face mesh of the first frame with the full change."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, motion: DrivingMotion, **settings: Any) -> io.NodeOutput:
         expression = settings_of(Expression, settings)
-        result = express(motion, expression)
+        with spoken(cls.hidden.unique_id):
+            result = express(motion, expression)
         last = len(result.faces.score) - 1
         shown = (
             min(expression.start + round(expression.fade * float(motion.frame_rate)), last) if expression.start else 0

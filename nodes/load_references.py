@@ -8,12 +8,10 @@ from contextlib import ExitStack
 from fractions import Fraction
 from typing import Any
 
-from comfy_api.latest import Input, io, ui
+from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..reenact_core.coverage import coverage_picture
 from ..reenact_core.errors import ImageError, ReenactError
-from ..reenact_core.landmark_pictures import reference_pictures
 from ..reenact_core.references import encode_references, join_references, pick_from_stream
 from . import convert, sockets
 from .clips import Clip, clip_of_images, open_clip
@@ -21,7 +19,8 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import face_tracker
-from .progress import Progress
+from .progress import Progress, spoken
+from .shown import landmarks_input, references_outputs, shown_references
 from .widgets import growing_inputs, grown
 
 CHUNK = 8  # frames
@@ -40,6 +39,7 @@ class LoadReferences(io.ComfyNode):
             description="Gathers pictures of one person and finds the face in each. Chain several of these nodes to "
             "give pictures masks, weights or names of their own.",
             search_aliases=["reference images", "source image", "identity", "portrait", "pick frames"],
+            shows_pictures=True,
             is_input_list=True,
             inputs=[
                 sockets.References.Input(
@@ -81,19 +81,9 @@ class LoadReferences(io.ComfyNode):
                 io.String.Input(
                     "labels", default="", tooltip="Names for previews and messages, separated by commas; may be empty."
                 ),
-                io.Boolean.Input(
-                    "show_landmarks", default=True, tooltip="Draw what the face tracker found into the pictures."
-                ),
+                landmarks_input(),
             ],
-            outputs=[
-                sockets.References.Output("references_out", display_name="references"),
-                io.Image.Output("pictures", display_name="pictures", tooltip="The references, square, in order."),
-                io.Image.Output(
-                    "coverage",
-                    display_name="coverage",
-                    tooltip="Which head turns and mouth openings the references show, and where the holes are.",
-                ),
-            ],
+            outputs=references_outputs(),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -120,15 +110,12 @@ class LoadReferences(io.ComfyNode):
                 masks = _with_left_out(masks, arguments.get("left_out"), images)
             labels = _labels(single.get("labels") or "", sum(len(part.images) for part in before), len(images))
             strengths = _strengths(single.get("strengths") or "1", len(images))
-            with from_input(*dict.fromkeys(sources)):
+            with spoken(cls.hidden.unique_id), from_input(*dict.fromkeys(sources)):
                 parts.append(encode_references(images, tracker, masks, strengths, labels))
         result = parts[0]
         for more in parts[1:]:
             result = join_references(result, more)
-        pictures = reference_pictures(result, single.get("show_landmarks", True))
-        coverage = coverage_picture(result.faces, result.labels)
-        shown = convert.to_host(pictures)
-        return io.NodeOutput(result, shown, convert.to_host(coverage[None]), ui=ui.PreviewImage(shown, cls=cls))
+        return shown_references(result, single.get("show_landmarks", True), cls)
 
 
 def _still_pictures(sockets: dict[str, Any]) -> tuple[list[Tensor], list[Tensor | None]]:
@@ -149,7 +136,7 @@ def _clips(arguments: dict[str, Any], stack: ExitStack) -> Iterator[tuple[str, C
     """The sequences from which frames are picked, with the names of their sockets."""
     for images in arguments.get("frames") or []:
         if images is not None:
-            yield "frames", clip_of_images(images, Fraction(25))
+            yield "frames", clip_of_images(images, Fraction(25), name="frames")
     videos: list[Input.Video | None] = arguments.get("video") or []
     for video in videos:
         if video is not None:
@@ -167,7 +154,7 @@ def _picked(clip: Clip, count: int, node_id: str | None) -> list[Tensor]:
             yield chunk
             progress.advance(len(chunk))
 
-    chosen = pick_from_stream(watched(), count, face_tracker().ready(), "The sequence of references")
+    chosen = pick_from_stream(watched(), count, face_tracker().ready(), "the sequence of references")
     found: dict[int, Tensor] = {}
     start = 0
     for chunk in clip.chunks(CHUNK):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..reenact_core.editing import (
@@ -19,7 +19,6 @@ from ..reenact_core.editing import (
 )
 from ..reenact_core.editing.resting import CANVAS
 from ..reenact_core.errors import ReenactError
-from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.parameters import parameter
 from ..reenact_core.types import DrivingMotion, References
 from . import convert, files, sockets
@@ -28,6 +27,8 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import face_tracker
+from .progress import spoken
+from .shown import motion_outputs, shown_motion
 from .widgets import choice_inputs, chosen
 
 ENDING = ".csv"
@@ -84,6 +85,7 @@ class MakeMotion(io.ComfyNode):
                 "CSV",
                 "procedural",
             ],
+            shows_pictures=True,
             inputs=[
                 sockets.References.Input(
                     "references",
@@ -116,11 +118,8 @@ class MakeMotion(io.ComfyNode):
                     "expression of a picture, one frame. csv: recorded blendshapes.",
                 ),
             ],
-            outputs=[
-                sockets.Motion.Output("motion", display_name="motion"),
-                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
-                io.Float.Output("frame_rate_out", display_name="frame_rate", tooltip="Frames per second."),
-            ],
+            outputs=motion_outputs(),
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -141,9 +140,9 @@ class MakeMotion(io.ComfyNode):
         frame_rate: float = 0.0,
         **arguments: Any,
     ) -> io.NodeOutput:
-        motion = _made(chosen(SOURCE, OPTIONS, arguments), references, image, file, frame_rate)
-        plot = convert.to_host(motion_plot(motion)[None])
-        return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
+        with spoken(cls.hidden.unique_id):
+            motion = _made(chosen(SOURCE, OPTIONS, arguments), references, image, file, frame_rate)
+        return shown_motion(motion, cls)
 
 
 def _made(

@@ -6,13 +6,14 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.pose_limits import uncovered
 from ..reenact_core.retargeting import Retargeting, Transfer, retarget
 from ..reenact_core.types import DrivingMotion, References
-from . import convert, sockets
+from . import sockets
 from .features import schema
 from .folders import CATEGORY
+from .progress import say
+from .shown import plot_of, plot_output
 from .widgets import inputs_of, settings_of
 
 COVERED = "The references cover everything that the motion shows."
@@ -37,6 +38,7 @@ class Retarget(io.ComfyNode):
                 "limits",
                 "coverage",
             ],
+            shows_pictures=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The driving person's motion."),
                 sockets.References.Input(
@@ -46,19 +48,21 @@ class Retarget(io.ComfyNode):
             ],
             outputs=[
                 sockets.Motion.Output("motion_out", display_name="motion"),
-                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
+                plot_output(),
                 io.String.Output(
                     "coverage",
                     display_name="coverage",
                     tooltip="What the motion shows and no reference does, one sentence a line.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, motion: DrivingMotion, references: References, **settings: Any) -> io.NodeOutput:
         result = retarget(motion, references, Transfer.RELATIVE, settings_of(Retargeting, settings))
-        plot = convert.to_host(motion_plot(result)[None])
+        plot = plot_of(result)
         coverage = "\n".join(uncovered(result.faces, references.faces)) or COVERED
+        say(coverage, cls.hidden.unique_id)
         seen = ui.PreviewImage(plot, cls=cls).as_dict() | {"text": [coverage]}
         return io.NodeOutput(result, plot, coverage, ui=seen)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.storage import load_motion, save_motion
 from ..reenact_core.types import DrivingMotion
-from . import convert, files, sockets
+from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
+from .progress import say
+from .shown import motion_outputs, shown_motion
 
 ENDING = ".motion.safetensors"
 
@@ -33,12 +34,14 @@ class SaveMotion(io.ComfyNode):
             ],
             outputs=[],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, motion: DrivingMotion, filename_prefix: str) -> io.NodeOutput:
         path, name = files.next_path(filename_prefix, ENDING)
         save_motion(motion, path)
+        say(f"Saved as {name}", cls.hidden.unique_id)
         return io.NodeOutput(ui=ui.PreviewText(name))
 
 
@@ -51,6 +54,7 @@ class LoadMotion(io.ComfyNode):
             category=CATEGORY,
             description="Loads motion that Save Motion has written.",
             search_aliases=["import motion", "saved motion", "reuse driving video"],
+            shows_pictures=True,
             inputs=[
                 io.Combo.Input(
                     "file",
@@ -58,11 +62,7 @@ class LoadMotion(io.ComfyNode):
                     tooltip="A file in the input or output folder, or the sample of the pack.",
                 )
             ],
-            outputs=[
-                sockets.Motion.Output("motion", display_name="motion"),
-                io.Image.Output("plot", display_name="plot", tooltip="Head turn and expression over time."),
-                io.Float.Output("frame_rate", display_name="frame_rate", tooltip="Frames per second."),
-            ],
+            outputs=motion_outputs(),
         )
 
     @classmethod
@@ -75,6 +75,4 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        motion = load_motion(files.path_of(file))
-        plot = convert.to_host(motion_plot(motion)[None])
-        return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=ui.PreviewImage(plot, cls=cls))
+        return shown_motion(load_motion(files.path_of(file)), cls)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..reenact_core.coverage import coverage_picture
-from ..reenact_core.landmark_pictures import reference_pictures
 from ..reenact_core.storage import load_references, save_references
 from ..reenact_core.types import References
-from . import convert, files, sockets
+from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
+from .progress import say
+from .shown import landmarks_input, references_outputs, shown_references
 
 ENDING = ".references.safetensors"
 
@@ -34,12 +34,14 @@ class SaveReferences(io.ComfyNode):
             ],
             outputs=[],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, references: References, filename_prefix: str) -> io.NodeOutput:
         path, name = files.next_path(filename_prefix, ENDING)
         save_references(references, path)
+        say(f"Saved as {name}", cls.hidden.unique_id)
         return io.NodeOutput(ui=ui.PreviewText(name))
 
 
@@ -52,21 +54,12 @@ class LoadSavedReferences(io.ComfyNode):
             category=CATEGORY,
             description="Loads references that Save References has written.",
             search_aliases=["import references", "saved person", "load identity"],
+            shows_pictures=True,
             inputs=[
                 io.Combo.Input("file", options=files.listed(ENDING), tooltip="A file in the input or output folder."),
-                io.Boolean.Input(
-                    "show_landmarks", default=True, tooltip="Draw what the face tracker found into the pictures."
-                ),
+                landmarks_input(),
             ],
-            outputs=[
-                sockets.References.Output("references", display_name="references"),
-                io.Image.Output("pictures", display_name="pictures", tooltip="The references, square, in order."),
-                io.Image.Output(
-                    "coverage",
-                    display_name="coverage",
-                    tooltip="Which head turns and mouth openings the references show, and where the holes are.",
-                ),
-            ],
+            outputs=references_outputs(),
         )
 
     @classmethod
@@ -79,7 +72,4 @@ class LoadSavedReferences(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, show_landmarks: bool = True) -> io.NodeOutput:
-        references = load_references(files.path_of(file))
-        shown = convert.to_host(reference_pictures(references, show_landmarks))
-        coverage = convert.to_host(coverage_picture(references.faces, references.labels)[None])
-        return io.NodeOutput(references, shown, coverage, ui=ui.PreviewImage(shown, cls=cls))
+        return shown_references(load_references(files.path_of(file)), show_landmarks, cls)

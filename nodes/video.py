@@ -26,7 +26,7 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import MotionNetwork
-from .progress import Progress, say
+from .progress import Progress, spoken
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
@@ -67,21 +67,21 @@ class ReenactVideo(io.ComfyNode):
     def execute(
         cls, model: MotionNetwork, references: References, video: Input.Video, **arguments: Any
     ) -> io.NodeOutput:
-        network = model.ready()
+        network, node_id = model.ready(), cls.hidden.unique_id
         strategy, smoothing = chosen_strategy(arguments, network), chosen_smoothing(arguments)
         space = chosen_space(arguments)
         space.on(network)  # fails now rather than after the tracking
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
         with ExitStack() as stack:
-            with from_input("video"):
-                clip = stack.enter_context(open_clip(video))
-                motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], cls.hidden.unique_id)
-            network = model.ready()
-            transfer = Transfer(arguments["transfer"])
-            warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))
-            say(" ".join(warped.notes), cls.hidden.unique_id)
-            progress = Progress(len(warped.boxes), cls.hidden.unique_id)
+            with spoken(node_id):
+                with from_input("video"):
+                    clip = stack.enter_context(open_clip(video))
+                    motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], node_id)
+                network = model.ready()
+                transfer = Transfer(arguments["transfer"])
+                warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))
+            progress = Progress(len(warped.boxes), node_id)
             with (
                 _sound_file(clip, path) as sound,
                 VideoWriter(path, motion.frame_rate, warped.motion.canvas, sound) as writer,

@@ -13,7 +13,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
-from .progress import Progress, say
+from .progress import Progress, spoken
 from .stage_inputs import warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
@@ -28,6 +28,7 @@ class WarpPerReference(io.ComfyNode):
             description="Moves each reference into the pose and expression of each driving frame. The slowest stage; "
             "its results are kept, so that another fusion strategy need not wait for it again.",
             search_aliases=["dense motion", "warp", "retarget", "flow", "relative motion"],
+            shows_pictures=True,
             inputs=[
                 sockets.Model.Input("model", tooltip="The motion model."),
                 sockets.References.Input("references", tooltip="The person to be moved."),
@@ -84,8 +85,8 @@ class WarpPerReference(io.ComfyNode):
     ) -> io.NodeOutput:
         network = model.ready()
         transferred = Transfer(transfer)
-        warped = warp_per_reference(references, motion, network, transferred, working_size(size), weigh=weigh)
-        say(" ".join(warped.notes), cls.hidden.unique_id)
+        with spoken(cls.hidden.unique_id):
+            warped = warp_per_reference(references, motion, network, transferred, working_size(size), weigh=weigh)
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
         _fill(awake, cls.hidden.unique_id)
