@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..reenact_core.editing import Edit, apply_gains, blend, concatenate, edit, neutralise
+from ..reenact_core.errors import ReenactError
 from ..reenact_core.head_channels import Gains
 from ..reenact_core.types import DrivingMotion, References
 from . import sockets
@@ -91,6 +92,8 @@ class EditMotion(io.ComfyNode):
 
 
 def _neutralised(motion: DrivingMotion, references: References | None, amount: float) -> DrivingMotion:
-    if references is None or amount == 0:
+    if amount == 0:
         return motion
+    if references is None:
+        raise ReenactError("`neutralise` looks at the person to be moved: connect `references`, or set it to 0.")
     return neutralise(motion, references.faces.at([0]), amount)

@@ -56,8 +56,17 @@ def fingerprint(name: str) -> str:
 
 
 def next_path(prefix: str, ending: str) -> tuple[Path, str]:
-    """A new file in the host's output folder, and the name by which the load nodes know it."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    """A new file in the host's output folder, and the name by which the load nodes know it.
+
+    Raises:
+        ReenactError: it leads out of the output folder.
+    """
+    output = Path(folder_paths.get_output_directory()).resolve()
+    if not (output / prefix).resolve().is_relative_to(output):
+        raise ReenactError(
+            f"`filename_prefix` is {prefix!r}, which lies outside the output folder. Give a name below it."
+        )
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(output))
     file = f"{name}_{counter:05}_{ending}"
     return Path(folder) / file, f"{os.path.join(subfolder, file)} [output]".replace(os.sep, "/")
 

@@ -40,6 +40,8 @@ from scripts.make_workflows import PUBLIC_MODELS  # noqa: E402
 
 ASSETS, WORKFLOWS, SAMPLES = ROOT / "assets", ROOT / "workflows", ROOT / "samples"
 SIDE = 400  # of a thumbnail
+QUARTER = SIDE // 4
+CAPTION = 60  # pixels
 PAPER = "#15181f"
 
 
@@ -101,62 +103,76 @@ def _thumbnails() -> None:
         stranger = reader.frames([20])[0]
     faces = [_square(picture, SIDE // 4) for picture in reference_pictures(references, True)]
     plain = [_square(picture, SIDE // 4) for picture in reference_pictures(references, False)]
-    warped = warp_per_reference(references, motion, model, Transfer.ABSOLUTE).only(12)
+    warped = warp_per_reference(references, motion, model, Transfer.ABSOLUTE)
     results, shares = {}, {}
     for name in (model.default_strategy, "nearest"):
-        fused = fuse_references(warped, strategy_class(name)())
+        fused = fuse_references(warped.only(12), strategy_class(name)())
         results[name] = next(decode(fused)).images[0]
         shares[name] = attribution(next(fused.chunks()).weights, warped.size)[0]
-    best = results[model.default_strategy]
+    best, share = results[model.default_strategy], shares[model.default_strategy]
+    strategy = strategy_class(model.default_strategy)()
+    later = next(decode(fuse_references(warped.only(26), strategy))).images[0]
     moved = warp_per_reference(references, other, model, Transfer.RELATIVE).only(20)
-    puppet = next(decode(fuse_references(moved, strategy_class(model.default_strategy)()))).images[0]
-    half = SIDE // 2
-    share = shares[model.default_strategy]
-    _save("five_stages", [faces, [driving, share], [best]], [SIDE // 4, SIDE // 4, half])
-    pair = [results[model.default_strategy], results["nearest"]]
-    _save("compare_strategies", [pair, [shares[model.default_strategy], shares["nearest"]]], [half, half])
+    puppet = next(decode(fuse_references(moved, strategy))).images[0]
+    _save("five_stages", [[[face] for face in faces], [[driving, share], [best]]], [QUARTER, 3 * QUARTER])
+    pairs = [[[results[name], shares[name]] for name in results]]
+    _save("compare_strategies", pairs, [SIDE])
     picked = encode_references([frame for _, frame in pick_frames(SAMPLES / "driving.mp4", 4, tracker)], tracker)
-    chosen = list(reference_pictures(picked, True))
-    _save(
-        "references_from_video", [chosen, [coverage_picture(picked.faces, picked.labels)]], [SIDE // 4, 3 * SIDE // 4]
-    )
-    _save("composite_and_upscale", [[_square(best, half // 2), best]], [SIDE])
-    _save("save_and_reuse_motion", [[motion_plot(motion)], [best]], [half, half])
+    chosen = [[face] for face in reference_pictures(picked, True)]
+    coverage = coverage_picture(picked.faces, picked.labels)
+    heights = [QUARTER, 3 * QUARTER // 2, 3 * QUARTER // 2]
+    _save("references_from_video", [chosen, [[coverage]], [[stranger], [puppet]]], heights)
+    coarse = F.interpolate(_square(best, SIDE // 8)[None], size=best.shape[-2:])[0]
+    left = torch.arange(best.shape[-1]) < best.shape[-1] // 2
+    _save("composite_and_upscale", [[[torch.where(left, coarse, best)]]], [SIDE])
+    _save("save_and_reuse_motion", [[[motion_plot(motion)]], [[best], [later]]], [SIDE // 2, SIDE // 2])
     _captioned(stranger)
-    _save("one_node_video", [plain, [stranger, puppet]], [SIDE // 4, 3 * SIDE // 4])
+    _save("one_node_video", [[[face] for face in plain], [[stranger], [puppet]]], [QUARTER, 3 * QUARTER])
 
 
 def _captioned(stranger: Tensor) -> None:
     """For models whose checkpoints we do not have: what goes in, and the model's name."""
     pictures = [_square(read_image(path), SIDE // 4) for path in list_images(SAMPLES / "references")]
     for model in PUBLIC_MODELS:
-        caption = np.full((SIDE // 4, SIDE, 3), [0x15, 0x18, 0x1F], np.uint8)
+        caption = np.full((CAPTION, SIDE, 3), [0x15, 0x18, 0x1F], np.uint8)
         (width, height), _ = cv2.getTextSize(model.title, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1)
-        start = ((SIDE - width) // 2, (SIDE // 4 + height) // 2)
+        start = ((SIDE - width) // 2, (CAPTION + height) // 2)
         cv2.putText(caption, model.title, start, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0x9A, 0xA4, 0xB5), 1, cv2.LINE_AA)
         words = torch.from_numpy(caption).permute(2, 0, 1) / 255
-        _save(model.name, [pictures, [words], [stranger]], [SIDE // 4, SIDE // 4, SIDE // 2])
+        rows = [[[picture] for picture in pictures], [[words]], [[stranger]]]
+        _save(model.name, rows, [QUARTER, CAPTION, SIDE - QUARTER - CAPTION])
 
 
 def _square(picture: Tensor, side: int) -> Tensor:
     return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0]
 
 
-def _save(name: str, rows: list[list[Tensor]], heights: list[int]) -> None:
-    """A square thumbnail of rows of pictures, each fitted into its cell."""
+def _save(name: str, rows: list[list[list[Tensor]]], heights: list[int]) -> None:
+    """A square thumbnail of rows of columns, each a stack of pictures of equal height."""
     sheet = np.full((sum(heights), SIDE, 3), [0x15, 0x18, 0x1F], np.uint8)
     top = 0
     for row, height in zip(rows, heights):
         width = SIDE // len(row)
-        for column, picture in enumerate(row):
-            factor = min(width / picture.shape[-1], height / picture.shape[-2])
-            size = (max(1, round(picture.shape[-2] * factor)), max(1, round(picture.shape[-1] * factor)))
-            cell = F.interpolate(picture[None].cpu(), size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
-            pixels = cell.mul(255).round().byte().permute(1, 2, 0).numpy()
-            y, x = top + (height - size[0]) // 2, column * width + (width - size[1]) // 2
-            sheet[y : y + size[0], x : x + size[1]] = pixels
+        for column, stack in enumerate(row):
+            part = height // len(stack)
+            for number, picture in enumerate(stack):
+                cell = _fitted(picture.cpu(), part, width).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
+                y = top + number * part + (part - len(cell)) // 2
+                x = column * width + (width - cell.shape[1]) // 2
+                sheet[y : y + len(cell), x : x + cell.shape[1]] = cell
         top += height
     Image.fromarray(sheet).save(WORKFLOWS / f"{name}.jpg", quality=85, optimize=True)
+
+
+def _fitted(picture: Tensor, height: int, width: int) -> Tensor:
+    """Square pictures fill the cell and are cropped, more below than above; plots and words are seen as a whole."""
+    square = picture.shape[-1] == picture.shape[-2]
+    factors = height / picture.shape[-2], width / picture.shape[-1]
+    factor = max(factors) if square else min(factors)
+    size = (max(1, round(picture.shape[-2] * factor)), max(1, round(picture.shape[-1] * factor)))
+    scaled = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+    top, left = max(0, size[0] - height) // 5, max(0, size[1] - width) // 2
+    return scaled[:, top : top + height, left : left + width]
 
 
 if __name__ == "__main__":

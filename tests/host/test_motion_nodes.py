@@ -69,6 +69,25 @@ def test_what_is_missing_is_named(host, inputs, says):
     assert says in done.error["exception_message"]
 
 
+@pytest.mark.parametrize(
+    ("editing", "saving", "says"),
+    [
+        ({}, "../../elsewhere", "`filename_prefix` is '../../elsewhere', which lies outside"),
+        ({"neutralise": 0.5}, "motion", "`neutralise` looks at the person to be moved"),
+        ({"start": 99}, "motion", "the motion has frames 0 to 29"),
+    ],
+)
+def test_what_cannot_be_done_is_explained(host, editing, saving, says):
+    prompt = {
+        "1": node("ReenactLoadMotion", file=SAMPLE),
+        "2": node("ReenactEditMotion", motion=["1", 0], **editing),
+        "3": node("ReenactSaveMotion", motion=["2", 0], filename_prefix=saving),
+    }
+    done = host.client.run(prompt, timeout=60)
+    assert done.status == "error"
+    assert says in done.error["exception_message"]
+
+
 def test_two_motions_are_joined(host):
     prompt = {
         "1": node("ReenactLoadMotion", file=SAMPLE),
