@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..types import Evidence
 from .base import FusionStrategy
+from .ranks import entitled, sampled
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,25 @@ class Median(FusionStrategy):
     summary = "Takes the middle value of each channel. One bad reference out of three or more does no harm."
 
     def weights(self, evidence: Evidence) -> Tensor:
-        """[T,R,C,H,W]: all on the middle value (odd R), or half on each of the middle two (even R)."""
-        values = evidence.features.unbind(1)
-        count = len(values)
-        # Ranks from pairwise comparisons: a handful of references is ranked faster so than by sorting every pixel.
-        ranks = torch.zeros(evidence.features.shape, dtype=torch.uint8, device=evidence.features.device)
-        for later in range(count):
-            for earlier in range(later):
-                before = values[earlier] <= values[later]
-                ranks[:, later] += before
-                ranks[:, earlier] += ~before
-        low, high = (count - 1) // 2, count // 2
-        return ((ranks == low).to(evidence.features.dtype) + (ranks == high).to(evidence.features.dtype)) / 2
+        """[T,R,C,h,w]: all on the middle value (odd R), or half on each of the middle two (even R); for previews and
+        all that follows the features."""
+        values = sampled(evidence)
+        ranks = values.argsort(dim=1, stable=True).argsort(dim=1)
+        low, high = _middle(values.shape[1])
+        return ((ranks == low).to(values.dtype) + (ranks == high).to(values.dtype)) / 2
+
+    def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
+        """The values themselves decide, as for `max`."""
+        values = entitled(evidence)
+        # Odd-even transposition (Knuth, volume 3, 5.3.4): whole pictures are compared at once, which is many times
+        # faster than sorting every pixel.
+        for turn in range(len(values)):
+            for i in range(turn % 2, len(values) - 1, 2):
+                values[i : i + 2] = torch.minimum(*values[i : i + 2]), torch.maximum(*values[i : i + 2])
+        low, high = _middle(len(values))
+        return values[low] if low == high else (values[low] + values[high]) / 2
+
+
+def _middle(count: int) -> tuple[int, int]:
+    """The two ranks in the middle of `count`, the same one where it is odd."""
+    return (count - 1) // 2, count // 2

@@ -126,9 +126,8 @@ def test_a_reference_of_strength_zero_contributes_nothing(name):
     assert torch.allclose(weights.sum(1), torch.ones_like(weights[:, 0]), atol=1e-5)
     poisoned = evidence.features.clone()
     poisoned[:, 1] = 1e3
-    if name != "max" and name != "median":  # those look at the pictures before the prior does
-        result, _ = fused(name, evidence._replace(prior=prior, features=poisoned))
-        assert result.max() < 2
+    result, _ = fused(name, evidence._replace(prior=prior, features=poisoned))
+    assert result.max() < 2
 
 
 @every_strategy
@@ -203,6 +202,21 @@ def test_max_and_median_are_what_they_say():
     assert torch.allclose(fused("median", evidence)[0], evidence.features.median(1).values)
     even = pick(evidence, [0, 1, 2, 3])
     assert torch.allclose(fused("median", even)[0], even.features.quantile(0.5, dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["max", "median"])
+def test_where_a_mask_forbids_a_reference_the_others_are_ranked(name):
+    evidence = random_evidence(count=3)
+    prior = evidence.prior.clone()
+    prior[:, 1, :, :8] = 0
+    prior[..., 8:] = 0  # here all are forbidden, so all count
+    result, _ = fused(name, evidence._replace(prior=prior))
+    half = evidence.features.shape[-1] // 2
+    two, _ = fused(name, pick(evidence, [0, 2]))
+    three, _ = fused(name, evidence)
+    assert torch.allclose(result[..., :half, :half], two[..., :half, :half], atol=1e-5)
+    assert torch.allclose(result[..., half:], three[..., half:])
+    assert torch.allclose(result[..., half:, :half], three[..., half:, :half])
 
 
 def test_multiband_is_sharper_than_the_mean():
