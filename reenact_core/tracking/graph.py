@@ -8,6 +8,7 @@ Their files hold, beside the weights, a JSON list of layers in order of executio
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -40,7 +41,19 @@ def read_weights(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-class Activation(nn.Module):
+class Layer(nn.Module):
+    """Keeps a layer's weights. On a CPU, calling a small layer as a module takes as long as its work: `GraphNet` calls
+    the plain function instead."""
+
+    def function(self) -> Callable[..., Tensor]:
+        """The layer as a function of its operands, with the weights as they are now."""
+        raise NotImplementedError
+
+    def forward(self, *values: Tensor) -> Tensor:
+        return self.function()(*values)
+
+
+class Activation(Layer):
     """relu, hard_swish, sigmoid, prelu (one slope per channel) or none."""
 
     slope: Tensor | None
@@ -50,19 +63,20 @@ class Activation(nn.Module):
         self.kind = kind
         self.register_buffer("slope", slope)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.slope is not None:
-            return torch.prelu(x, self.slope)
-        if self.kind == "relu":
-            return F.relu(x)
-        if self.kind == "hard_swish":
-            return F.hardswish(x)
-        if self.kind == "sigmoid":
-            return torch.sigmoid(x)
-        return x
+    def function(self) -> Callable[..., Tensor]:
+        if (slope := self.slope) is not None:
+            return lambda x: torch.prelu(x, slope)
+        return {"relu": F.relu, "hard_swish": F.hardswish, "sigmoid": torch.sigmoid}.get(self.kind, lambda x: x)
+
+    def after(self, layer: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """A function with this activation behind it."""
+        if self.kind == "none":
+            return layer
+        activate = self.function()
+        return lambda *values: activate(layer(*values))
 
 
-class Conv(nn.Module):
+class Conv(Layer):
     """Convolution with the exporting framework's SAME padding folded in, then an activation.
 
     SAME padding of a strided layer is uneven (left, right): the kernel gets leading zeros so that an even
@@ -86,12 +100,12 @@ class Conv(nn.Module):
         # times as fast as its matrix product when there are few output channels.
         self.dilation = 2 if size == 1 and len(weight) < 16 else 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-        return self.act(x)
+    def function(self) -> Callable[..., Tensor]:
+        options = self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        return self.act.after(lambda x: F.conv2d(x, *options))
 
 
-class Deconv(nn.Module):
+class Deconv(Layer):
     """Transposed convolution whose stride equals its kernel size, then an activation."""
 
     weight: Tensor
@@ -103,11 +117,12 @@ class Deconv(nn.Module):
         self.register_buffer("bias", bias)
         self.stride, self.act = stride, act
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.act(F.conv_transpose2d(x, self.weight, self.bias, self.stride))
+    def function(self) -> Callable[..., Tensor]:
+        options = self.weight, self.bias, self.stride
+        return self.act.after(lambda x: F.conv_transpose2d(x, *options))
 
 
-class Add(nn.Module):
+class Add(Layer):
     """Sum, then an activation; a second operand with fewer channels counts as padded with zeros.
 
     `reuse` says which operands nobody needs afterwards; the sum is written over one of them.
@@ -117,14 +132,19 @@ class Add(nn.Module):
         super().__init__()
         self.act, self.reuse = act, reuse
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        if x.shape[1] == y.shape[1]:
-            if self.reuse[1]:
-                return self.act(y.add_(x))
-            return self.act(x.add_(y) if self.reuse[0] else x + y)
-        total = x if self.reuse[0] else x.clone()
-        total[:, : y.shape[1]] += y
-        return self.act(total)
+    def function(self) -> Callable[..., Tensor]:
+        first, second = self.reuse
+
+        def add(x: Tensor, y: Tensor) -> Tensor:
+            if x.shape[1] == y.shape[1]:
+                if second:
+                    return y.add_(x)
+                return x.add_(y) if first else x + y
+            total = x if first else x.clone()
+            total[:, : y.shape[1]] += y
+            return total
+
+        return self.act.after(add)
 
 
 class Multiply(nn.Module):
@@ -190,6 +210,7 @@ class GraphNet(nn.Module):
             for step, values in enumerate(self.inputs)
         ]
         self.layers = nn.ModuleList(_layer(node, weights, free) for node, free in zip(nodes, self.release))
+        self._functions: list[Callable[..., Tensor]] = []  # of the layers, made when first needed
 
     @classmethod
     def load(cls, name: str) -> GraphNet:
@@ -198,9 +219,15 @@ class GraphNet(nn.Module):
         graph = json.loads(metadata["graph"])
         return cls(graph["nodes"], graph["outputs"], graph["size"], weights)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphNet:
+        self._functions = []  # they hold the weights from before they are moved or converted
+        return super()._apply(fn, recurse)
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        if not self._functions:
+            self._functions = [layer.function() if isinstance(layer, Layer) else layer for layer in self.layers]
         values = {0: images.contiguous(memory_format=torch.channels_last)}
-        for layer, inputs, result, release in zip(self.layers, self.inputs, self.results, self.release):
+        for layer, inputs, result, release in zip(self._functions, self.inputs, self.results, self.release):
             values[result] = layer(*(values[i] for i in inputs))
             for value in release:
                 del values[value]

@@ -74,7 +74,8 @@ def crop(images: Tensor, regions: Regions, size: int) -> Tensor:
     corner = regions.centre.to(images) * scale - 1
     steps = ((torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size - 0.5)[:, None]
     rows, columns = corner[:, None] + steps * y[:, None], steps * x[:, None]  # [N,size,2] each
-    grid = torch.stack([rows[..., None, i] + columns[:, None, :, i] for i in (0, 1)], -1)
+    planes = rows.movedim(2, 1)[..., None] + columns.movedim(2, 1)[:, :, None]  # [N,2,size,size], read in one go
+    grid = planes.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

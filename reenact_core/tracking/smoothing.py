@@ -97,58 +97,60 @@ def _neighbours() -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def _noise(values: Tensor, bounds: tuple[float, float], dimensions: int) -> Tensor:
-    """Standard deviation [P] of the noise per coordinate of tracks [T,P,D], from calm second differences."""
-    if len(values) < 5:
-        return values.new_full((values.shape[1],), bounds[0])
-    bend = (values[2:] - 2 * values[1:-1] + values[:-2]).square().sum(2)  # [T-2,P], mean 6 * D * variance
-    calm = 0.575 if dimensions == 2 else 0.102  # lower quartile of the chi-square distribution
+def _noise(values: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Standard deviation [P] of the noise per coordinate of tracks [D,T,P] (D 1 or 2), from calm second differences."""
+    if values.shape[1] < 5:
+        return values.new_full((values.shape[2],), bounds[0])
+    bend = (values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]).square().sum(0)  # [T-2,P], mean 6 * D * variance
+    calm = 0.575 if len(values) == 2 else 0.102  # lower quartile of the chi-square distribution
     return (bend.quantile(0.25, dim=0) / (6 * calm)).sqrt().clamp(*bounds)
 
 
 def _smooth_points(points: Tensor, spread: float, size: float) -> Tensor:
     """points [T,478,3] px; spread in frames; size of the face in px."""
+    planes = points.movedim(2, 0).contiguous()
     near = _neighbours().to(points)
-    noise = (near @ _noise(points[..., :2], (NOISE[0] * size, NOISE[1] * size), 2).square()).sqrt()
+    noise = (near @ _noise(planes[:2], (NOISE[0] * size, NOISE[1] * size)).square()).sqrt()
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
-        own = (first - second)[..., :2].square().sum(2) / (2 * noise**2)
+        own = (first[:2] - second[:2]).square().sum(0) / (2 * noise**2)
         return torch.maximum(own @ near.T, own / ALONE)  # a point may also move alone, but must move more
 
-    return _average(points, spread, distance)
+    return _average(planes, spread, distance).movedim(0, 2).contiguous()
 
 
 def _smooth_values(values: Tensor, spread: float) -> Tensor:
     """values [T,C], each on its own."""
-    noise = _noise(values[..., None], EXPRESSION_NOISE, 1)
+    noise = _noise(values[None], EXPRESSION_NOISE)
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
-        return ((first - second)[..., 0] / noise).square()
+        return ((first - second)[0] / noise).square()
 
-    return _average(values[..., None], spread, distance)[..., 0]
+    return _average(values[None], spread, distance)[0]
 
 
 def _average(values: Tensor, spread: float, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Adaptive mean of values [T,P,D] over T; `distance` gives [t,P], squared, in variances of the noise.
+    """Adaptive mean of values [D,T,P] over T; `distance` of [D,t,P] gives [t,P], squared, in variances of the noise.
 
     The frames `step` before and after enter as one: their midpoint is where steady movement would put the point.
     At the ends of the clip, where one of the two is missing, the other stands for itself. Likeness never grows
     with the distance in time, so that nothing beyond an event counts.
     """
-    total, weight = values.clone(), torch.ones_like(values[..., :1])
-    likeness = torch.ones_like(values[..., 0])
+    length = values.shape[1]
+    total, weight = values.clone(), torch.ones_like(values[0])
+    likeness = torch.ones_like(weight)
 
     def enter(frames: slice, place: Tensor, share: float, variance: float) -> None:
-        like = torch.exp(-(distance(values[frames], place) - variance).clamp_min(0) / (2 * TOLERANCE**2))
+        like = torch.exp(-(distance(values[:, frames], place) - variance).clamp_min(0) / (2 * TOLERANCE**2))
         likeness[frames] = like = torch.minimum(likeness[frames], like)
-        total[frames] += share * like[..., None] * place
-        weight[frames] += share * like[..., None]
+        total[:, frames] += share * like * place
+        weight[frames] += share * like
 
-    for step in range(1, min(int(REACH * spread), len(values) - 1) + 1):
+    for step in range(1, min(int(REACH * spread), length - 1) + 1):
         closeness = math.exp(-(step**2) / (2 * spread**2))
-        ends = min(step, len(values) - step)
-        if len(values) > 2 * step:
-            enter(slice(step, -step), (values[: -2 * step] + values[2 * step :]) / 2, 2 * closeness, 1.5)
-        enter(slice(0, ends), values[step : step + ends], closeness, 2.0)
-        enter(slice(-ends, None), values[-step - ends : -step], closeness, 2.0)
+        ends = min(step, length - step)
+        if length > 2 * step:
+            enter(slice(step, -step), (values[:, : -2 * step] + values[:, 2 * step :]) / 2, 2 * closeness, 1.5)
+        enter(slice(0, ends), values[:, step : step + ends], closeness, 2.0)
+        enter(slice(-ends, None), values[:, -step - ends : -step], closeness, 2.0)
     return total / weight
