@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..reenact_core.comparing import Display, Scorer, frames_side_by_side, score_table
@@ -16,6 +16,7 @@ from ..reenact_core.evaluation.networks import Lpips, load_metric_networks
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
+from .notes import seen
 from .progress import Progress
 from .stages import FusedEarlier, HostFused
 from .widgets import growing_inputs, grown, inputs_of, settings_of
@@ -34,7 +35,7 @@ class Compare(io.ComfyNode):
             description="Shows two or more fusions of the same frames side by side, as a wipe or as differences, and "
             "measures them where the true frames are given.",
             search_aliases=["compare strategies", "side by side", "wipe", "difference", "psnr", "lpips", "metrics"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 *growing_inputs(template, "fusions", "fused", 2, MOST),
                 io.Image.Input(
@@ -95,8 +96,7 @@ class Compare(io.ComfyNode):
         images = convert.to_host(torch.stack(shown))
         scores = scorer.scores()
         table = score_table(scores) if scores else ""
-        seen = ui.PreviewImage(images[len(images) // 2][None], cls=cls).as_dict() | {"text": [table]}
-        return io.NodeOutput(images, table, float(rate), ui=seen)
+        return io.NodeOutput(images, table, float(rate), ui=seen(images[len(images) // 2][None], cls, [table]))
 
 
 def _truth(image: Tensor | None, count: int) -> Tensor | None:

@@ -13,7 +13,7 @@ from ..reenact_core.types import DrivingMotion, References
 from . import sockets
 from .features import schema
 from .folders import CATEGORY
-from .progress import spoken
+from .notes import heard
 from .shown import motion_outputs, shown_motion
 from .widgets import inputs_of, settings_of
 
@@ -30,7 +30,7 @@ class EditMotion(io.ComfyNode):
             description="Cuts, stretches, repeats, reverses, smooths and joins motion, and turns each of its channels "
             "up or down. Nothing has to be tracked again.",
             search_aliases=["trim", "speed", "retime", "loop", "reverse", "concatenate", "gain", "smooth", "neutral"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The motion to edit."),
                 sockets.Motion.Input("second", optional=True, tooltip="Another motion, to be joined to the first."),
@@ -68,7 +68,6 @@ class EditMotion(io.ComfyNode):
                 *inputs_of(Gains),
             ],
             outputs=motion_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -85,10 +84,10 @@ class EditMotion(io.ComfyNode):
         edits = settings_of(Edit, settings)
         if second is not None:
             motion = blend(motion, second, share) if combine == BLEND else concatenate(motion, second, edits.crossfade)
-        with spoken(cls.hidden.unique_id):
+        with heard() as notes:
             result = apply_gains(edit(motion, edits), settings_of(Gains, settings))
             result = _neutralised(result, references, neutralise)
-        return shown_motion(result, cls)
+        return shown_motion(result, cls, notes)
 
 
 def _neutralised(motion: DrivingMotion, references: References | None, amount: float) -> DrivingMotion:

@@ -20,7 +20,8 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import MotionNetwork, face_tracker
-from .progress import Progress, spoken
+from .notes import heard
+from .progress import Progress
 from .shown import motion_outputs, shown_motion
 from .stage_inputs import neutral_of, tracking_inputs
 
@@ -36,7 +37,7 @@ class EncodeMotion(io.ComfyNode):
             category=CATEGORY,
             description="Follows the driving face through a clip. Only its motion is kept, nothing of its looks.",
             search_aliases=["driving video", "face tracking", "expression", "head pose", "landmarks"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Model.Input("model", tooltip="The motion model; some have a motion code of their own."),
                 io.Video.Input(
@@ -86,14 +87,14 @@ class EncodeMotion(io.ComfyNode):
             )
         neutral = neutral_of(neutral_frame)
         rate = frame_rate_of(frame_rate)
-        with spoken(cls.hidden.unique_id), from_input(*given):
+        with heard() as notes, from_input(*given):
             if landmarks is not None:
                 motion = _from_landmarks(landmarks, rate, face_index, neutral, smooth)
             else:
                 source = open_clip(video) if images is None else nullcontext(clip_of_images(images, rate))
                 with source as clip:
                     motion = track(clip, model, face_index, neutral, smooth, cls.hidden.unique_id)
-        return shown_motion(motion, cls)
+        return shown_motion(motion, cls, notes)
 
 
 def track(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..reenact_core.editing import Expression, express
 from ..reenact_core.landmark_pictures import mesh_picture
@@ -12,7 +12,7 @@ from ..reenact_core.types import DrivingMotion
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
-from .progress import spoken
+from .notes import heard, seen
 from .widgets import inputs_of, settings_of
 
 
@@ -36,7 +36,7 @@ class ExpressionEditor(io.ComfyNode):
                 "face editor",
                 "emotion",
             ],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The motion whose expression is changed."),
                 *inputs_of(Expression),
@@ -47,17 +47,16 @@ class ExpressionEditor(io.ComfyNode):
                     "mesh", display_name="mesh", tooltip="The face mesh of the first frame with the full change."
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, motion: DrivingMotion, **settings: Any) -> io.NodeOutput:
         expression = settings_of(Expression, settings)
-        with spoken(cls.hidden.unique_id):
+        with heard() as notes:
             result = express(motion, expression)
         last = len(result.faces.score) - 1
         shown = (
             min(expression.start + round(expression.fade * float(motion.frame_rate)), last) if expression.start else 0
         )
         mesh = convert.to_host(mesh_picture(result.faces.landmarks[shown], result.canvas)[None])
-        return io.NodeOutput(result, mesh, ui=ui.PreviewImage(mesh, cls=cls))
+        return io.NodeOutput(result, mesh, ui=seen(mesh, cls, notes))

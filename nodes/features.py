@@ -13,11 +13,12 @@ ADVANCED = "advanced" in inspect.signature(io.Float.Input).parameters  # inputs 
 _SCHEMA = frozenset(inspect.signature(io.Schema).parameters)
 
 
-def schema(search_aliases: list[str], shows_pictures: bool = False, **about: Any) -> io.Schema:
+def schema(search_aliases: list[str], shows_output: bool = False, **about: Any) -> io.Schema:
     """A node's description; older hosts do without what they do not know.
 
-    `search_aliases` are words it can be searched by. `shows_pictures` has the host send the node's pictures again when
-    the node itself need not run: after the page was loaded anew, or for a second graph with the same beginning.
+    `search_aliases` are words it can be searched by. `shows_output` has the host send the node's pictures and
+    notes again when the node itself need not run: after the page was loaded anew, or for a second graph with the same
+    beginning.
     """
-    wanted = {"search_aliases": search_aliases, "has_intermediate_output": shows_pictures}
+    wanted = {"search_aliases": search_aliases, "has_intermediate_output": shows_output}
     return io.Schema(**about, **{name: value for name, value in wanted.items() if name in _SCHEMA})

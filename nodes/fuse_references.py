@@ -32,7 +32,7 @@ class FuseReferences(io.ComfyNode):
             description="Decides whose pixel is shown where. Try the strategies: the warps are kept, so a change here "
             "runs only this node and what follows it.",
             search_aliases=["fusion strategy", "blend", "combine", "multi-reference", "attribution"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Warped.Input("warped", tooltip="The warped references."),
                 io.Boolean.Input(

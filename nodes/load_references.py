@@ -19,7 +19,8 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import face_tracker
-from .progress import Progress, spoken
+from .notes import heard
+from .progress import Progress
 from .shown import landmarks_input, references_outputs, shown_references
 from .widgets import growing_inputs, grown
 
@@ -39,7 +40,7 @@ class LoadReferences(io.ComfyNode):
             description="Gathers pictures of one person and finds the face in each. Chain several of these nodes to "
             "give pictures masks, weights or names of their own.",
             search_aliases=["reference images", "source image", "identity", "portrait", "pick frames"],
-            shows_pictures=True,
+            shows_output=True,
             is_input_list=True,
             inputs=[
                 sockets.References.Input(
@@ -104,18 +105,18 @@ class LoadReferences(io.ComfyNode):
         before = [value for value in arguments.get("references") or [] if value is not None]
         if not images and not before:
             raise ImageError("No references: connect pictures to `image0`, a sequence to `frames`, or a `video`.")
-        parts = list(before)
+        parts, notes = list(before), []
         if images:
             with from_input("left_out"):
                 masks = _with_left_out(masks, arguments.get("left_out"), images)
             labels = _labels(single.get("labels") or "", sum(len(part.images) for part in before), len(images))
             strengths = _strengths(single.get("strengths") or "1", len(images))
-            with spoken(cls.hidden.unique_id), from_input(*dict.fromkeys(sources)):
+            with heard() as notes, from_input(*dict.fromkeys(sources)):
                 parts.append(encode_references(images, tracker, masks, strengths, labels))
         result = parts[0]
         for more in parts[1:]:
             result = join_references(result, more)
-        return shown_references(result, single.get("show_landmarks", True), cls)
+        return shown_references(result, single.get("show_landmarks", True), cls, notes)
 
 
 def _still_pictures(sockets: dict[str, Any]) -> tuple[list[Tensor], list[Tensor | None]]:

@@ -27,7 +27,7 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import face_tracker
-from .progress import spoken
+from .notes import heard
 from .shown import motion_outputs, shown_motion
 from .widgets import choice_inputs, chosen
 
@@ -85,7 +85,7 @@ class MakeMotion(io.ComfyNode):
                 "CSV",
                 "procedural",
             ],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.References.Input(
                     "references",
@@ -119,7 +119,6 @@ class MakeMotion(io.ComfyNode):
                 ),
             ],
             outputs=motion_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -140,9 +139,9 @@ class MakeMotion(io.ComfyNode):
         frame_rate: float = 0.0,
         **arguments: Any,
     ) -> io.NodeOutput:
-        with spoken(cls.hidden.unique_id):
+        with heard() as notes:
             motion = _made(chosen(SOURCE, OPTIONS, arguments), references, image, file, frame_rate)
-        return shown_motion(motion, cls)
+        return shown_motion(motion, cls, notes)
 
 
 def _made(

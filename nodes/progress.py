@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import comfy.utils
 from torch import Tensor
 
-from .. import reenact_core
 from .convert import to_pil
 from .networks import heed_cancel
 
@@ -37,34 +31,3 @@ class Progress:
         preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)
-
-
-class _Collector(logging.Handler):
-    """Keeps the warnings of the core, each once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines[record.getMessage()] = None
-
-
-@contextmanager
-def spoken(node_id: str | None) -> Iterator[None]:
-    """What the core warns of meanwhile is shown on a running node as well as logged."""
-    logger, heard = logging.getLogger(reenact_core.__name__), _Collector()
-    logger.addHandler(heard)
-    try:
-        yield
-    finally:
-        logger.removeHandler(heard)
-    say("\n".join(heard.lines), node_id)
-
-
-def say(text: str, node_id: str | None) -> None:
-    """Show a text on a running node until its next run; nothing for an empty text, or where no server runs."""
-    server = sys.modules.get("server")
-    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    if text and node_id is not None and instance is not None:
-        instance.send_progress_text(text, node_id)

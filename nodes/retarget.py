@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..reenact_core.pose_limits import uncovered
 from ..reenact_core.retargeting import Retargeting, Transfer, retarget
@@ -12,7 +12,7 @@ from ..reenact_core.types import DrivingMotion, References
 from . import sockets
 from .features import schema
 from .folders import CATEGORY
-from .progress import say
+from .notes import seen
 from .shown import plot_of, plot_output
 from .widgets import inputs_of, settings_of
 
@@ -38,7 +38,7 @@ class Retarget(io.ComfyNode):
                 "limits",
                 "coverage",
             ],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Motion.Input("motion", tooltip="The driving person's motion."),
                 sockets.References.Input(
@@ -55,7 +55,6 @@ class Retarget(io.ComfyNode):
                     tooltip="What the motion shows and no reference does, one sentence a line.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -63,6 +62,4 @@ class Retarget(io.ComfyNode):
         result = retarget(motion, references, Transfer.RELATIVE, settings_of(Retargeting, settings))
         plot = plot_of(result)
         coverage = "\n".join(uncovered(result.faces, references.faces)) or COVERED
-        say(coverage, cls.hidden.unique_id)
-        seen = ui.PreviewImage(plot, cls=cls).as_dict() | {"text": [coverage]}
-        return io.NodeOutput(result, plot, coverage, ui=seen)
+        return io.NodeOutput(result, plot, coverage, ui=seen(plot, cls, [coverage]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from collections.abc import Iterable
+
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..reenact_core.coverage import coverage_picture
@@ -10,6 +12,7 @@ from ..reenact_core.landmark_pictures import reference_pictures
 from ..reenact_core.motion_plot import motion_plot
 from ..reenact_core.types import DrivingMotion, References
 from . import convert, sockets
+from .notes import seen
 
 Node = type[io.ComfyNode]
 
@@ -33,10 +36,10 @@ def plot_of(motion: DrivingMotion) -> Tensor:
     return convert.to_host(motion_plot(motion)[None])
 
 
-def shown_motion(motion: DrivingMotion, node: Node) -> io.NodeOutput:
-    """Motion, its plot and its frame rate; the plot is seen on the `node`."""
+def shown_motion(motion: DrivingMotion, node: Node, notes: Iterable[str] = ()) -> io.NodeOutput:
+    """Motion, its plot and its frame rate; the plot and the `notes` are seen on the `node`."""
     plot = plot_of(motion)
-    return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=ui.PreviewImage(plot, cls=node))
+    return io.NodeOutput(motion, plot, float(motion.frame_rate), ui=seen(plot, node, notes))
 
 
 def landmarks_input() -> io.Input:
@@ -59,8 +62,8 @@ def references_outputs() -> list[io.Output]:
     ]
 
 
-def shown_references(references: References, landmarks: bool, node: Node) -> io.NodeOutput:
-    """References, their pictures and what they cover; the pictures are seen on the `node`."""
+def shown_references(references: References, landmarks: bool, node: Node, notes: Iterable[str] = ()) -> io.NodeOutput:
+    """References, their pictures and what they cover; the pictures and the `notes` are seen on the `node`."""
     pictures = convert.to_host(reference_pictures(references, landmarks))
     coverage = convert.to_host(coverage_picture(references.faces, references.labels)[None])
-    return io.NodeOutput(references, pictures, coverage, ui=ui.PreviewImage(pictures, cls=node))
+    return io.NodeOutput(references, pictures, coverage, ui=seen(pictures, node, notes))

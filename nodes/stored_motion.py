@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..reenact_core.storage import load_motion, save_motion
 from ..reenact_core.types import DrivingMotion
 from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
-from .progress import say
+from .notes import noted
 from .shown import motion_outputs, shown_motion
 
 ENDING = ".motion.safetensors"
@@ -34,15 +34,13 @@ class SaveMotion(io.ComfyNode):
             ],
             outputs=[],
             is_output_node=True,
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, motion: DrivingMotion, filename_prefix: str) -> io.NodeOutput:
         path, name = files.next_path(filename_prefix, ENDING)
         save_motion(motion, path)
-        say(f"Saved as {name}", cls.hidden.unique_id)
-        return io.NodeOutput(ui=ui.PreviewText(name))
+        return io.NodeOutput(ui=noted([name]))
 
 
 class LoadMotion(io.ComfyNode):
@@ -54,7 +52,7 @@ class LoadMotion(io.ComfyNode):
             category=CATEGORY,
             description="Loads motion that Save Motion has written.",
             search_aliases=["import motion", "saved motion", "reuse driving video"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 io.Combo.Input(
                     "file",

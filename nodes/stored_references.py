@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..reenact_core.storage import load_references, save_references
 from ..reenact_core.types import References
 from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
-from .progress import say
+from .notes import noted
 from .shown import landmarks_input, references_outputs, shown_references
 
 ENDING = ".references.safetensors"
@@ -34,15 +34,13 @@ class SaveReferences(io.ComfyNode):
             ],
             outputs=[],
             is_output_node=True,
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, references: References, filename_prefix: str) -> io.NodeOutput:
         path, name = files.next_path(filename_prefix, ENDING)
         save_references(references, path)
-        say(f"Saved as {name}", cls.hidden.unique_id)
-        return io.NodeOutput(ui=ui.PreviewText(name))
+        return io.NodeOutput(ui=noted([name]))
 
 
 class LoadSavedReferences(io.ComfyNode):
@@ -54,7 +52,7 @@ class LoadSavedReferences(io.ComfyNode):
             category=CATEGORY,
             description="Loads references that Save References has written.",
             search_aliases=["import references", "saved person", "load identity"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 io.Combo.Input("file", options=files.listed(ENDING), tooltip="A file in the input or output folder."),
                 landmarks_input(),

@@ -26,7 +26,8 @@ from .features import schema
 from .folders import CATEGORY
 from .naming import from_input
 from .networks import MotionNetwork
-from .progress import Progress, spoken
+from .notes import heard, noted
+from .progress import Progress
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
@@ -59,6 +60,7 @@ class ReenactVideo(io.ComfyNode):
                 ),
                 *strategy_inputs(),
             ],
+            shows_output=True,
             outputs=[io.Video.Output("video_out", display_name="video", tooltip="The result, with the driving sound.")],
             hidden=[io.Hidden.unique_id],
         )
@@ -74,7 +76,7 @@ class ReenactVideo(io.ComfyNode):
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
         path = _new_file(arguments["format"])
         with ExitStack() as stack:
-            with spoken(node_id):
+            with heard() as notes:
                 with from_input("video"):
                     clip = stack.enter_context(open_clip(video))
                     motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], node_id)
@@ -89,7 +91,7 @@ class ReenactVideo(io.ComfyNode):
                 for chunk in decode(fuse_references(warped, strategy, smoothing, space), arguments["feather"]):
                     writer.write(chunk.images.cpu())
                     progress.advance(chunk.stop - chunk.start, chunk.images[0])
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=noted(notes))
 
 
 def _new_file(kind: str) -> Path:

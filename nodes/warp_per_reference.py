@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..reenact_core.retargeting import Transfer
@@ -13,7 +13,8 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .networks import MotionNetwork
-from .progress import Progress, spoken
+from .notes import heard, seen
+from .progress import Progress
 from .stage_inputs import warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
@@ -28,7 +29,7 @@ class WarpPerReference(io.ComfyNode):
             description="Moves each reference into the pose and expression of each driving frame. The slowest stage; "
             "its results are kept, so that another fusion strategy need not wait for it again.",
             search_aliases=["dense motion", "warp", "retarget", "flow", "relative motion"],
-            shows_pictures=True,
+            shows_output=True,
             inputs=[
                 sockets.Model.Input("model", tooltip="The motion model."),
                 sockets.References.Input("references", tooltip="The person to be moved."),
@@ -85,7 +86,7 @@ class WarpPerReference(io.ComfyNode):
     ) -> io.NodeOutput:
         network = model.ready()
         transferred = Transfer(transfer)
-        with spoken(cls.hidden.unique_id):
+        with heard() as notes:
             warped = warp_per_reference(references, motion, network, transferred, working_size(size), weigh=weigh)
         kept = HostWarped.of(model, warped)
         awake = kept.awake()
@@ -93,7 +94,7 @@ class WarpPerReference(io.ComfyNode):
         middle = len(awake.boxes) // 2
         shown = awake if all_pictures else awake.only(middle)
         pictures, confidence, flow = _pictures(shown)
-        return io.NodeOutput(kept, pictures, confidence, flow, ui=ui.PreviewImage(_of_middle(pictures, shown), cls=cls))
+        return io.NodeOutput(kept, pictures, confidence, flow, ui=seen(_of_middle(pictures, shown), cls, notes))
 
 
 def _fill(warped: WarpedReferences, node_id: str | None) -> None:

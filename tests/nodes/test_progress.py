@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 pytestmark = pytest.mark.host
@@ -41,16 +39,3 @@ def test_cancel_ends_the_run(pack, seen):
     management.interrupt_current_processing(False)  # as the host does before the next run
     progress.advance(8)
     assert seen == [(8, 20, "7")]
-
-
-def test_warnings_of_the_core_are_shown_on_the_node(pack, monkeypatch):
-    module, core = pack("nodes.progress"), pack("reenact_core.references").log
-    said = []
-    monkeypatch.setattr(module, "say", lambda text, node_id: said.append((text, node_id)))
-    with module.spoken("7"):
-        core.warning("No face found in %s: left out.", "reference 2")
-        core.warning("No face found in %s: left out.", "reference 2")
-        core.info("nothing to say")
-        logging.getLogger("other").warning("somebody else's")
-    core.warning("later")
-    assert said == [("No face found in reference 2: left out.", "7")]

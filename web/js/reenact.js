@@ -1,9 +1,11 @@
 import { app } from '../../../scripts/app.js'
+import { showNotes } from './notes.js'
 import { openPanel } from './panel/panel.js'
 
 // A node with a VIDEO input is taken for one that shows a video; these show pictures.
 const SHOWS_PICTURES = new Set(['ReenactLoadReferences', 'ReenactEncodeMotion'])
 const HAS_PANEL = 'ReenactFuseReferences'
+const NO_NOTES = 'ReenactCompare' // its text is a table, which has an output of its own
 
 app.registerExtension({
   name: 'reenact.previews',
@@ -31,6 +33,27 @@ app.registerExtension({
   onNodeOutputsUpdated(outputs) {
     for (const node of app.graph?.nodes ?? []) {
       if (node.comfyClass === HAS_PANEL) openFor(node, outputs[node.id])
+    }
+  },
+})
+
+function hasNotes(node) {
+  return node.comfyClass?.startsWith('Reenact') && node.comfyClass !== NO_NOTES
+}
+
+app.registerExtension({
+  name: 'reenact.notes',
+  nodeCreated(node) {
+    if (!hasNotes(node)) return
+    const before = node.onExecuted
+    node.onExecuted = function (output, ...rest) {
+      before?.call(this, output, ...rest)
+      showNotes(this, output?.text?.[0] ?? '')
+    }
+  },
+  onNodeOutputsUpdated(outputs) {
+    for (const node of app.graph?.nodes ?? []) {
+      if (hasNotes(node) && outputs[node.id]) showNotes(node, outputs[node.id].text?.[0] ?? '')
     }
   },
 })
