@@ -31,6 +31,11 @@ SELECT = """(type) => {
 }"""
 
 
+FINISH = """([type, output]) => {
+    window.app.graph._nodes.find((n) => n.type === type).onExecuted(output)
+}"""
+
+
 def ids(editor, *kinds: str) -> set[str]:
     """Numbers of the nodes of these types in the shown graph."""
     found = editor.page.evaluate("() => window.app.graph._nodes.map((n) => [String(n.id), n.type])")
@@ -69,6 +74,10 @@ def test_template_runs_shows_previews_help_and_swaps_its_strategy(editor, lane, 
     early = ids(editor, "ReenactLoadReferences", "ReenactEncodeMotion", "ReenactWarpPerReference")
     assert early <= cached(again), "the warps are not computed again"
     assert fuse not in cached(again)
+    editor.page.evaluate(FINISH, ["ReenactEncodeMotion", {"text": ["Something to know."]}])
+    editor.page.wait_for_selector("text=Something to know. >> visible=true", timeout=10_000)
+    editor.page.evaluate(FINISH, ["ReenactEncodeMotion", {}])
+    assert editor.page.locator("text=Something to know.").count() == 0
     editor.page.evaluate(SELECT, "ReenactFuseReferences")
     editor.page.wait_for_timeout(500)
     editor.screenshot(f"swapped_{tag}")
