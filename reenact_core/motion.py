@@ -12,6 +12,7 @@ from torch import Tensor
 from .errors import FaceError, ReenactError, VideoError
 from .motion_models.base import MotionModel
 from .references import most_neutral
+from .scenery import CameraFollower
 from .shots import PictureChanges, find_shots
 from .tracking import FaceTracker, smooth_faces
 from .types import DrivingMotion, Faces, shot_spans
@@ -48,7 +49,7 @@ def encode_motion(
     box: Tensor | None = None
     recent: list[Tensor] = []
 
-    changes = PictureChanges()
+    changes, scenery = PictureChanges(), CameraFollower()
 
     def watched() -> Iterable[Tensor]:
         for chunk in changes.watch(chunks):
@@ -59,6 +60,7 @@ def encode_motion(
     parts: list[Faces] = []
     for faces in tracker.track_video(watched(), face_index=face_index):
         parts.append(faces.cpu())
+        scenery.watch(recent[0])
         if model is not None and box is None and parts[-1].found.any():
             box = model.driving_box(parts[-1])
         codes.append(None if model is None or box is None else model.encode_driving(recent[0], box))
@@ -72,7 +74,8 @@ def encode_motion(
         )
     code = None if box is None else _join_codes(codes, parts)
     shots = find_shots(faces, changes.values())
-    return motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, code, box, shots)
+    motion = motion_of_faces(faces, canvas[0], frame_rate, neutral, smooth, code, box, shots)
+    return motion._replace(scene=scenery.result())
 
 
 def motion_of_faces(

@@ -56,7 +56,8 @@ def retarget(
     image = references.images[0]
     canvas = (image.shape[-2], image.shape[-1])
     anchored = _anchor(motion, references) if motion.floating else motion
-    return anchored._replace(faces=faces, canvas=canvas, neutral=references.faces.at([0]), transfer=transfer)
+    neutral = references.faces.at([0])
+    return anchored._replace(faces=faces, canvas=canvas, neutral=neutral, transfer=transfer, scene=None)
 
 
 def _check_person(motion: DrivingMotion, references: References) -> None:

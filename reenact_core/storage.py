@@ -18,7 +18,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .errors import ReenactError
-from .types import DrivingMotion, Faces, References, Transfer
+from .scene_features import SceneFeatures
+from .types import DrivingMotion, Faces, References, Scene, Transfer
 
 VERSION = 1
 MOTION, REFERENCES = "reenact motion", "reenact references"
@@ -31,6 +32,10 @@ def save_motion(motion: DrivingMotion, path: Path) -> None:
         ReenactError: the place cannot be written.
     """
     tensors = _faces_out("faces", motion.faces) | _faces_out("neutral", motion.neutral)
+    if motion.scene is not None:
+        tensors |= {f"scene.{name}": value for name, value in motion.scene.features._asdict().items()}
+        if motion.scene.camera is not None:
+            tensors["scene.camera"] = motion.scene.camera
     facts: dict[str, Any] = {"canvas": list(motion.canvas), "frame_rate": str(motion.frame_rate)}
     facts["transfer"] = motion.transfer.value
     for name, value in motion._asdict().items():
@@ -53,6 +58,9 @@ def load_motion(path: Path) -> DrivingMotion:
         extra: dict[str, Any] = {name: tensors[name] for name in known if name in tensors}
         extra |= {name: value for name, value in facts.items() if name in known and isinstance(value, bool)}
         height, width = facts["canvas"]
+        if "scene.points" in tensors:
+            features = SceneFeatures(tensors["scene.points"], tensors["scene.descriptors"])
+            extra["scene"] = Scene(tensors.get("scene.camera"), features)
         return DrivingMotion(
             faces=_faces_in("faces", tensors),
             canvas=(int(height), int(width)),

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .scene_features import SceneFeatures
+
 
 class Transfer(Enum):
     """How driving motion is applied."""
@@ -50,6 +52,18 @@ class References(NamedTuple):
     labels: tuple[str, ...]  # R names for messages and previews
 
 
+class Scene(NamedTuple):
+    """The still background of T driving frames, so that their camera can be followed and found again."""
+
+    camera: Tensor | None  # [T,2,3] affine, pixels of each frame -> pixels of the first that show the same; None =
+    # not known
+    features: SceneFeatures  # of the first frame, in its pixels
+
+    def at(self, index) -> Scene:
+        """The frames at `index` (slice or LongTensor) of the T axis, as a new value."""
+        return self._replace(camera=None if self.camera is None else self.camera[index])
+
+
 class DrivingMotion(NamedTuple):
     """What moves, frame by frame, without any of the driving person's appearance."""
 
@@ -63,12 +77,14 @@ class DrivingMotion(NamedTuple):
     floating: bool = False  # True: nobody asked for this neutral frame; relative transfer may choose a better one
     transfer: Transfer = Transfer.ABSOLUTE  # RELATIVE once the faces are this person's, on the first reference
     shots: Tensor | None = None  # [T] long, number of the shot each frame belongs to; None = all are one shot
+    scene: Scene | None = None  # what stands still behind the driving person; None = nobody looked
 
     def at(self, index: slice) -> DrivingMotion:
         """The frames of a slice of the T axis, as a new value."""
         code = None if self.code is None else self.code[index]
         shots = None if self.shots is None else self.shots[index]
-        return self._replace(faces=self.faces.at(index), code=code, shots=shots)
+        scene = None if self.scene is None else self.scene.at(index)
+        return self._replace(faces=self.faces.at(index), code=code, shots=shots, scene=scene)
 
     def shot_spans(self) -> list[slice]:
         """The frames of each shot, in order."""

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reenact_core.errors import ReenactError
+from reenact_core.scene_features import SceneFeatures
 from reenact_core.storage import VERSION, load_motion, load_references, save_motion, save_references
+from reenact_core.types import Scene
 
 from .faces import moving, posed_faces, still, texture, turned
 
@@ -49,6 +51,16 @@ def test_a_single_frame_that_is_its_own_neutral_one(tmp_path, motion):
     single = motion._replace(faces=motion.neutral, code=None, neutral_code=None)
     save_motion(single, tmp_path / "a.safetensors")
     assert torch.equal(load_motion(tmp_path / "a.safetensors").faces.landmarks, motion.neutral.landmarks)
+
+
+def test_the_scene_comes_back(tmp_path, motion):
+    scene = Scene(torch.rand(len(motion.faces.score), 2, 3), SceneFeatures(torch.rand(4, 2), torch.rand(4, 128)))
+    for known in (scene, scene._replace(camera=None)):
+        save_motion(motion._replace(scene=known), tmp_path / "s")
+        back = load_motion(tmp_path / "s").scene
+        assert torch.equal(back.features.points, scene.features.points)
+        assert torch.equal(back.features.descriptors, scene.features.descriptors)
+        assert back.camera is None if known.camera is None else torch.equal(back.camera, scene.camera)
 
 
 def test_motion_without_a_code(tmp_path, motion):

@@ -72,7 +72,13 @@ def on_base(motion: DrivingMotion, base: DrivingMotion) -> DrivingMotion:
         rotation=channels.rotation @ base.neutral.rotation,
     )
     return base._replace(
-        faces=faces, frame_rate=motion.frame_rate, code=None, neutral_code=None, code_box=None, shots=motion.shots
+        faces=faces,
+        frame_rate=motion.frame_rate,
+        code=None,
+        neutral_code=None,
+        code_box=None,
+        shots=motion.shots,
+        scene=None,
     )
 
 

@@ -96,7 +96,11 @@ def sample_motion(motion: DrivingMotion, positions: Tensor) -> DrivingMotion:
     sampled = choose(share == 0, faces.at(before), curved)
     code = None if motion.code is None else _spline([motion.code[i] for i in around], share)
     shots = None if motion.shots is None else motion.shots[before]
-    return motion._replace(faces=sampled, code=code, shots=shots)
+    scene = motion.scene
+    if scene is not None and scene.camera is not None:
+        camera = torch.lerp(scene.camera[around[1]], scene.camera[around[2]], share[:, None, None])
+        scene = scene._replace(camera=camera)
+    return motion._replace(faces=sampled, code=code, shots=shots, scene=scene)
 
 
 def reverse(motion: DrivingMotion) -> DrivingMotion:
@@ -104,7 +108,8 @@ def reverse(motion: DrivingMotion) -> DrivingMotion:
     backwards = torch.arange(frame_count(motion) - 1, -1, -1)
     code = None if motion.code is None else motion.code[backwards]
     shots = None if motion.shots is None else motion.shots[backwards]
-    return motion._replace(faces=motion.faces.at(backwards), code=code, shots=shots)
+    scene = None if motion.scene is None else motion.scene.at(backwards)
+    return motion._replace(faces=motion.faces.at(backwards), code=code, shots=shots, scene=scene)
 
 
 def concatenate(first: DrivingMotion, second: DrivingMotion, crossfade: int = 0) -> DrivingMotion:
@@ -132,6 +137,7 @@ def concatenate(first: DrivingMotion, second: DrivingMotion, crossfade: int = 0)
         faces=Faces(*(torch.cat(fields) for fields in zip(*(part.faces for part in parts)))),
         code=torch.cat(codes) if joined else None,
         shots=_shots_in_a_row(first, second, crossfade),
+        scene=None,
     )
 
 
@@ -216,7 +222,10 @@ def _blended(first: DrivingMotion, second: DrivingMotion, share: Tensor) -> Driv
             cuts[span.start] = 1
         shots = cuts.cumsum(0)
     return first._replace(
-        faces=mix_faces(first.faces, second.faces, share), code=mix_codes(first.code, second.code, share), shots=shots
+        faces=mix_faces(first.faces, second.faces, share),
+        code=mix_codes(first.code, second.code, share),
+        shots=shots,
+        scene=None,
     )
 
 

@@ -8,12 +8,14 @@ reference says nothing about it; the more there are, the better the gains are kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .. import geometry
+from ..types import DrivingMotion
 from .mesh_flows import RIGID
 
 RIGHT_EYE, LEFT_EYE = 33, 263  # outer corners
@@ -24,21 +26,32 @@ STILL = 0.01  # camera movement, in the same units, that may be an error of meas
 WORTH = 0.85  # the gain has to predict references left out with at most this share of a still camera's error
 
 
+# Motion of T frames -> affine maps [T,2,3] from each frame's pixels to those of the canvas on which the backgrounds of
+# the references were laid, that show the same piece of background.
+CameraMaps = Callable[[DrivingMotion], Tensor]
+
+
 class Camera(NamedTuple):
     """Gains, and the head in the first reference as the canvas shows it."""
 
     gains: Tensor  # [4] 0..1 for x, y, logarithm of size, roll
     head: Tensor  # [4] x, y in pixels, logarithm of a size in pixels, roll in radians
 
-    def maps(self, landmarks: Tensor) -> Tensor:
-        """For faces [T,478,3] on the canvas: affine maps [T,2,3] from each frame's pixels to where the canvas of the
-        first reference shows the same piece of background."""
-        moved = (_head(landmarks) - self.head) * self.gains
+    def maps(self, motion: DrivingMotion) -> Tensor:
+        """`CameraMaps` of the heads on the canvas."""
+        moved = (_head(motion.faces.landmarks) - self.head) * self.gains
         scale, cosine, sine = moved[:, 2].exp(), moved[:, 3].cos(), moved[:, 3].sin()
         linear = torch.stack([scale * cosine, -scale * sine, scale * sine, scale * cosine], 1).unflatten(1, (2, 2))
         anchor = self.head[:2, None]
         forward = torch.cat([linear, anchor + moved[:, :2, None] - linear @ anchor], 2)
         return geometry.invert_affine(forward)
+
+
+def filmed_camera(motion: DrivingMotion) -> Tensor:
+    """`CameraMaps` of driving frames in which the camera was followed."""
+    assert motion.scene is not None
+    assert motion.scene.camera is not None
+    return motion.scene.camera
 
 
 def learn_camera(landmarks: Tensor, seen: Tensor, registered: Tensor) -> Camera | None:

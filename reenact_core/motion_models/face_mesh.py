@@ -24,7 +24,7 @@ from ..types import DrivingMotion, Evidence, Faces, References
 from . import mesh_flows
 from .background import align_backgrounds
 from .base import MotionModel, Painter
-from .camera import Camera
+from .camera import CameraMaps
 from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH_POINTS
 from .mesh_network import GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
@@ -49,7 +49,7 @@ class EncodedReferences(NamedTuple):
     facing: Tensor  # [R,468] cosine of the view of each vertex, <= 0 where hidden
     sharpness: Tensor  # [R] 0..1 relative to the sharpest
     strengths: Tensor  # [R]
-    camera: Camera | None = None  # how it followed the head; None = it stood still
+    camera: CameraMaps | None = None  # how it moved; None = it stood still
     plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
     extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
@@ -109,7 +109,7 @@ class FaceMesh(MotionModel):
     def warp(self, encoded: EncodedReferences, motion: DrivingMotion, boxes: Tensor, size: int) -> Evidence:
         background = encoded.background
         if encoded.camera is not None:
-            background = geometry.compose_affine(background, encoded.camera.maps(motion.faces.landmarks)[:, None])
+            background = geometry.compose_affine(background, encoded.camera(motion)[:, None])
         flows = mesh_flows.compute_flows(motion.faces, encoded.faces, background, boxes.float(), GRID, encoded.facing)
         distance = pose_distance(motion.faces, encoded.faces)
         evidence, _ = self.evidence(encoded, flows, distance, boxes, size)
@@ -174,7 +174,7 @@ class FaceMesh(MotionModel):
         if encoded.camera is None:
             return plate
         points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
-        places = geometry.apply_affine(encoded.camera.maps(motion.faces.landmarks), points)  # [T,H*W,2]
+        places = geometry.apply_affine(encoded.camera(motion), points)  # [T,H*W,2]
         grids = geometry.normalise(places, motion.canvas).unflatten(1, motion.canvas).to(plate)
         return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
 

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import torch
 
+from reenact_core.scene_features import SceneFeatures
 from reenact_core.tracking import BLENDSHAPE_NAMES
-from reenact_core.types import DrivingMotion, Faces
+from reenact_core.types import DrivingMotion, Faces, Scene
 
 from ..faces import posed_faces, turned
 
@@ -30,8 +31,16 @@ def talking(count: int = 12, rate: int = 25, coded: bool = False) -> DrivingMoti
     )
     faces = faces._replace(blendshapes=shapes, score=torch.linspace(0.5, 1, count))
     code = torch.arange(count * 3).float().view(count, 3) if coded else None
+    camera = torch.eye(2, 3).repeat(count, 1, 1)
+    camera[:, 0, 2] = torch.arange(count) * 3.0
     return DrivingMotion(
-        faces, (480, 500), Fraction(rate), faces.at([0]), code=code, neutral_code=None if code is None else code[:1]
+        faces,
+        (480, 500),
+        Fraction(rate),
+        faces.at([0]),
+        code=code,
+        neutral_code=None if code is None else code[:1],
+        scene=Scene(camera, SceneFeatures(torch.rand(5, 2), torch.rand(5, 128))),
     )
 
 
@@ -42,4 +51,6 @@ def same(one: DrivingMotion, other: DrivingMotion, atol: float = 0.0) -> bool:
     pairs = list(zip(one.faces, other.faces))
     if one.code is not None and other.code is not None:
         pairs.append((one.code, other.code))
+    if one.scene is not None and other.scene is not None:
+        pairs.append((one.scene.camera, other.scene.camera))
     return all(torch.allclose(a.float(), b.float(), rtol=0, atol=atol) for a, b in pairs)

@@ -49,6 +49,7 @@ def test_reverse_twice_is_nothing():
     backwards = reverse(motion)
     assert torch.equal(backwards.faces.landmarks[0], motion.faces.landmarks[-1])
     assert torch.equal(backwards.code[0], motion.code[-1])
+    assert torch.equal(backwards.scene.camera[0], motion.scene.camera[-1])
     assert torch.equal(reverse(backwards).shots, motion.shots)
     assert same(reverse(backwards), motion)
 
@@ -65,6 +66,7 @@ def test_slower_and_faster_again_is_nothing(factor):
     motion = talking(coded=True)
     slow = retime(motion, 1 / factor)
     assert frame_count(slow) == factor * 11 + 1
+    assert torch.allclose(slow.scene.camera[1, 0, 2], torch.tensor(3 / factor))
     assert same(retime(slow, factor), motion)
     dense = retime(motion, frame_rate=motion.frame_rate * factor)
     assert dense.frame_rate == 25 * factor

@@ -9,7 +9,8 @@ import torch
 
 from reenact_core import geometry
 from reenact_core.images import read_image
-from reenact_core.motion_models.background import register
+from reenact_core.motion_models.background import background_features
+from reenact_core.scene_features import register_features
 from reenact_core.tracking import PersonMatte
 
 PHOTO = Path(__file__).parents[2] / "samples" / "references" / "3_smile_turned_left.png"
@@ -23,6 +24,10 @@ def photo() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def person(photo) -> torch.Tensor:
     return PersonMatte.load().matte(photo[None])[0]
+
+
+def register(first, first_person, other, other_person) -> torch.Tensor | None:
+    return register_features(background_features(first, first_person), background_features(other, other_person))
 
 
 def moved_by(affine: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,13 @@ from tests.faces import moving, posed_faces, psnr, still
 PLACES = ((0.0, 0), (30, -12), (-18, 20), (12, 26), (-26, -8))  # of the head, from the first frame's, pixels
 
 
+def faces_at(places) -> Faces:
+    heads = [posed_faces([torch.eye(3)], centre=(128 + x, 128 + y), height=90) for x, y in places]
+    return Faces(*(torch.cat(fields) for fields in zip(*heads)))
+
+
 def heads(places) -> torch.Tensor:
-    return torch.cat([posed_faces([torch.eye(3)], centre=(128 + x, 128 + y), height=90).landmarks for x, y in places])
+    return faces_at(places).landmarks
 
 
 def maps(shifts) -> torch.Tensor:
@@ -46,10 +51,10 @@ def test_a_camera_that_moves_is_told_from_a_head_that_moves(count):
 def test_the_background_moves_by_the_cameras_share():
     camera = learned((1, 0.5))
     assert camera is not None
-    moved = camera.maps(heads([(20, 40)]))[0]
+    moved = camera.maps(moving(faces_at([(20, 40)]), (256, 256)))[0]
     shown = geometry.apply_affine(moved, torch.tensor([[148.0, 168]]))[0]
     assert torch.allclose(shown, torch.tensor([128.0, 148]), atol=1.5)
-    assert torch.allclose(camera.maps(heads(PLACES[:1]))[0], torch.eye(2, 3), atol=1e-3)
+    assert torch.allclose(camera.maps(moving(faces_at(PLACES[:1]), (256, 256)))[0], torch.eye(2, 3), atol=1e-3)
 
 
 def test_one_reference_or_a_camera_on_its_own_say_nothing():

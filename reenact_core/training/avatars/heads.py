@@ -257,7 +257,7 @@ def _fit(part: Part, base: np.ndarray) -> np.ndarray:
 
 def _above(triangles: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Which triangles [F] reach above `LOWEST`."""
-    return (vertices[triangles, 1] > LOWEST).any(1)
+    return np.any(vertices[triangles, 1] > LOWEST, axis=1)
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
