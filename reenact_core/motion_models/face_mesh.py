@@ -26,10 +26,11 @@ from .background import align_backgrounds
 from .base import MotionModel, Painter
 from .camera import CameraMaps
 from .mesh_boxes import steady_boxes
-from .mesh_flows import FINER, MESH_POINTS
+from .mesh_flows import FINER, MESH, MESH_POINTS
 from .mesh_network import GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
+from .mesh_seams import redraw_seams
 from .mesh_weights import Networks, load_networks
 
 WEIGHTS = Path(__file__).parent / "weights" / "face_mesh.safetensors"
@@ -140,7 +141,11 @@ class FaceMesh(MotionModel):
             with _half_precision(self.device):
                 mixed = self.network(NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box))
         deformation = mixed.deformation
-        features = sample_each(encoded.images, upsample_deformation(deformation, size))
+        places = upsample_deformation(deformation, size)
+        unit = 2 / torch.tensor([image_size[1], image_size[0]])
+        share = mixed.contributions[:, :, MESH]
+        redraw_seams(places, flows.moved, flows.drawn, share, flows.vertices * size, unit)
+        features = sample_each(encoded.images, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
         confidence = mixed.confidence

@@ -66,6 +66,9 @@ class Flows(NamedTuple):
 
     positions: Tensor  # [T,R,COUNT,G,G,2] xy in pixels of the reference, one per candidate
     mesh: Tensor  # [T,R,F,F,2] the mesh candidate on a grid of F = FINER * G cells per side
+    vertices: Tensor  # [T,468,3] the driving mesh in shares of the box, depth too
+    moved: Tensor  # [T,R,468,2] where the mesh's vertices lie in the reference, from where the still scene has them
+    drawn: Tensor  # [T,R,2,F,F] the same on the grid, without the irises
     openings: Tensor  # [T,2,F,F] 1 inside the driving face's lips (channel 0), eyelids (1)
     inside: Tensor  # [T,1,G,G] 0..1, share of the cell that the face mesh covers
     residual: Tensor  # [T,R,1,G,G] how far mesh and rigid flow differ, in face heights; 0 = same expression here
@@ -129,8 +132,8 @@ def compute_flows(
     covered, openings, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid * FINER)
     maps = geometry.fill_outwards(maps, covered)  # beyond the face the nearest skin's values continue
     fine = box_points(boxes, grid * FINER)
-    mesh = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].flatten(3)
-    mesh = mesh + geometry.apply_affine(background, fine[:, None]).transpose(2, 3)
+    drawn = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2]  # [T,R,2,F,F]
+    mesh = drawn.flatten(3) + geometry.apply_affine(background, fine[:, None]).transpose(2, 3)
     mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, fine, covered)
     mesh = mesh.unflatten(3, (grid * FINER, grid * FINER))  # [T,R,2,F,F]
     maps, inside = F.avg_pool2d(maps, FINER), F.avg_pool2d(covered, FINER)
@@ -148,6 +151,9 @@ def compute_flows(
     return Flows(
         positions=positions.unflatten(3, (grid, grid)),
         mesh=mesh.movedim(2, -1),
+        vertices=in_boxes(driving.landmarks[:, :MESH_POINTS], boxes),
+        moved=moved,
+        drawn=drawn,
         openings=openings,
         inside=inside,
         residual=pairs[:, :, 2:3],
@@ -165,6 +171,11 @@ def box_points(boxes: Tensor, grid: int) -> Tensor:
     return boxes[:, None, :2] + unit * boxes[:, None, 2:]
 
 
+def in_boxes(landmarks: Tensor, boxes: Tensor) -> Tensor:
+    """Landmarks [T,P,3] on the canvas in shares of each box's side: [T,P,3]."""
+    return (landmarks - F.pad(boxes[:, :2], (0, 1))[:, None]) / boxes[:, None, 2:]
+
+
 def _rigid_positions(rigid: Tensor, points: Tensor, depths: Tensor) -> Tensor:
     """Where rigid maps [T,R,3,4] take points [T,P,2] at depths [T,D]: [T,R,D,P,2]."""
     plane = torch.einsum("tpk,trjk->trpj", points, rigid[..., :2, :2])
@@ -179,8 +190,7 @@ def _rasterise_attributes(
     (0 outside), with F = grid."""
     frames, vertices = landmarks.shape[0], MESH_POINTS
     _, triangles = canonical_mesh()
-    local = landmarks[:, :vertices].clone()
-    local[..., :2] = (local[..., :2] - boxes[:, None, :2]) / boxes[:, None, 2:] * grid
+    local = in_boxes(landmarks[:, :vertices], boxes) * grid
     triangle, weights = geometry.rasterise(local, triangles, grid)
     index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * vertices
     maps = F.embedding_bag(

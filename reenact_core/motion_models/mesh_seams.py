@@ -1,0 +1,89 @@
+"""Lips and lids at the picture's own resolution.
+
+Where lips or lids meet, the mesh's flow jumps: two neighbouring pixels show places of the reference that lie an open
+mouth or an open eye apart. On a grid coarser than the picture the jump becomes a ramp, which shows everything between:
+a closed mouth would stay parted by a cell or two, and so would closed lids. So around these seams the mesh is drawn
+once more, at one cell per pixel, and what the grid made of its flow is replaced.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import geometry
+from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS
+from ..tracking import canonical_mesh
+
+RINGS = 2  # of vertices around the seam; the replacement fades out over the last
+MARGIN = 2  # pixels around them
+
+
+def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, local: Tensor, unit: Tensor) -> None:
+    """Replace the ramps in `places` by jumps, in place.
+
+    Args:
+        places: [T,R,S,S,2] where to look, normalised in the reference.
+        moved: [T,R,468,2] the mesh's flow at its vertices, in pixels of the reference; any smooth part left out.
+        drawn: [T,R,2,F,F] the same as the grid over the box holds it.
+        share: [T,R,G,G] 0..1 how much of `places` is the mesh's flow.
+        local: [T,468,3] driving vertices in pixels of `places`.
+        unit: [2] normalised units (x, y) per pixel of the reference.
+    """
+    size = places.shape[2]
+    for seams in (INNER_LIPS,), (RIGHT_LIDS, LEFT_LIDS):
+        rings = [_rings(seam) for seam in seams]
+        points = torch.stack([local[:, vertices] for vertices, _, _ in rings], 1).flatten(0, 1)  # [T*s,P,3]
+        side, corner = _windows(points[..., :2], size)
+        if side < 2:
+            continue
+        for number, (vertices, triangles, fade) in enumerate(rings):
+            here = corner[number :: len(rings)]  # [T,2]
+            at = local[:, vertices] - F.pad(here, (0, 1))[:, None]
+            patch, known = _draw(at, triangles, moved[:, :, vertices], fade, side)  # [T,R,2,c,c], [T,1,1,c,c]
+            grid = geometry.normalise(geometry.pixel_grid(side, side) + here[:, None, None], (size, size))
+            ramp = geometry.sample(drawn.flatten(1, 2), grid).view_as(patch)
+            known = known * geometry.sample(share.cpu(), grid)[:, :, None]
+            change = ((patch - ramp) * known * unit[:, None, None]).movedim(2, -1).to(places)  # [T,R,c,c,2]
+            for t, (x, y) in enumerate(here.long().tolist()):
+                places[t, :, y : y + side, x : x + side] += change[t]
+
+
+def _windows(points: Tensor, size: int) -> tuple[int, Tensor]:
+    """One side for all windows in pixels and each one's corner [N,2], within the picture, around points [N,P,2]."""
+    low, high = points.amin(1) - MARGIN, points.amax(1) + MARGIN
+    side = min(size, int((high - low).amax().ceil()))
+    return side, ((low + high - side) / 2).round().clamp(0, size - side)
+
+
+def _draw(points: Tensor, triangles: Tensor, moved: Tensor, fade: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Flow [T,R,2,side,side] and how far it holds [T,1,1,side,side] of points [T,V,3] that moved by [T,R,V,2]."""
+    frames, count = moved.shape[:2]
+    values = torch.cat([moved.permute(0, 2, 1, 3).flatten(2), fade[None, :, None].expand(frames, -1, 1)], 2)
+    triangle, weights = geometry.rasterise(points, triangles, side)
+    index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * points.shape[1]
+    maps = F.embedding_bag(
+        index.flatten(0, 2), values.flatten(0, 1), mode="sum", per_sample_weights=weights.flatten(0, 2)
+    )
+    maps = maps.unflatten(0, (frames, side, side)).permute(0, 3, 1, 2)
+    return maps[:, :-1].unflatten(1, (count, 2)), maps[:, None, -1:]
+
+
+@cache
+def _rings(seam: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Vertices [V] around a seam, the triangles [f,3] between them (numbers into V), and the fade [V] in 0..1."""
+    _, triangles = canonical_mesh()
+    depth = torch.full((MESH_POINTS,), RINGS + 1)
+    depth[list(seam)] = 0
+    for ring in range(1, RINGS + 1):
+        near = triangles[(depth[triangles] < ring).any(1)].flatten()
+        depth[near] = depth[near].clamp_max(ring)
+    vertices = (depth <= RINGS).nonzero()[:, 0]
+    number = torch.full((MESH_POINTS,), -1)
+    number[vertices] = torch.arange(len(vertices))
+    inner = number[triangles]
+    fade = (RINGS - depth[vertices]).clamp(0, 1).float()
+    return vertices, inner[(inner >= 0).all(1)], fade
