@@ -84,10 +84,11 @@ def fuse_shape(faces: Faces) -> CanonicalShape:
     for _ in range(ROUNDS):
         shapes = head_pose(faces, points).to_head(faces.landmarks)
         weights = trust
-        for _ in range(ROUNDS):
-            mean = _weighted(shapes, weights)
-            away = (shapes - mean).norm(dim=-1)
-            weights = trust / (1 + (away / OUTLIER).square())
+        for step in range(2 * ROUNDS):
+            own = (shapes - _weighted(shapes, weights)).norm(dim=-1)  # [N,478]
+            weights = trust / (1 + (_by_part(own) / OUTLIER).square())
+            if step >= ROUNDS:  # which views of a part agree is known: now single vertices of them may be wrong
+                weights = weights / (1 + (own / OUTLIER).square())
         points = _rescaled(_weighted(shapes, weights))
     coefficients = _calm_by_part(faces) * faces.score.clamp_min(0.05)[:, None]  # [N,4]
     coefficients = coefficients / coefficients.sum(0)
@@ -129,6 +130,16 @@ def lip_gap(landmarks: Tensor) -> Tensor:
     """Opening between the lips [N] of landmarks [N,478,3], in face heights."""
     points = landmarks[:, torch.tensor(MIDDLE_LIPS)]  # [N,P,2,3]
     return (points[:, :, 0] - points[:, :, 1]).norm(dim=-1).mean(1) / face_height(landmarks)
+
+
+def _by_part(away: Tensor) -> Tensor:
+    """Distances [N,478] with each moving part's mean in place of its vertices' own.
+
+    A part is taken from one view or another as a whole: vertex by vertex, a lip could be shut next to an open corner.
+    """
+    shares, _ = part_weights()
+    means = away @ (shares / shares.sum(1, keepdim=True)).T  # [N,4]
+    return means @ shares + away * (1 - shares.sum(0))
 
 
 def _coefficients_of(part: str) -> list[int]:

@@ -22,7 +22,8 @@ LIDS = (
     ((386, 374), (385, 380), (387, 373), (388, 390), (384, 381), (398, 382), (466, 249)),
 )
 LIP_CORNERS, LID_CORNERS = (78, 308), ((33, 133), (362, 263))
-NEARLY_CLOSED = 0.035  # lip gap from which closing begins to be imposed
+NEARLY_CLOSED = 0.035  # lip gap below which closing is imposed more and more
+LEAST_IMPOSED = 0.3  # and how much it is above, against the displacement added to our own lips
 SHUT = 0.18  # of a resting eye's gap: what the tracker still reads when the lids touch
 UPPER_LIP_SHARE, UPPER_LID_SHARE = 0.3, 0.85  # how much of the way the upper one goes; the jaw and the lid do most
 LIP_SPREAD = (0.04, 0.12)  # how far skin above the upper and below the lower lip goes along, in face heights
@@ -46,7 +47,7 @@ def keep_contacts(shapes: Tensor, driving: Tensor, driving_rest: Tensor, own_res
     """
     wanted = _gap(driving, _lips())
     level = (wanted[..., 1].mean(1, keepdim=True) / NEARLY_CLOSED).clamp(0, 1)
-    closing = 1 - level.square() * (3 - 2 * level)  # smooth step
+    closing = 1 - (1 - LEAST_IMPOSED) * level.square() * (3 - 2 * level)  # smooth step
     shapes = _change(shapes, _lips(), closing[..., None] * (wanted - _gap(shapes, _lips())))
     for eye in range(len(LIDS)):
         seam = _lids(eye)

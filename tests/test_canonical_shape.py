@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from reenact_core.canonical_shape import MIDDLE_LIPS, average_shape, fuse_shape, head_pose, lip_gap
+from reenact_core.contact import LIP_CORNERS, LIPS
 from reenact_core.pose_limits import limit_angles, soft_limit, uncovered
 from reenact_core.tracking import BLENDSHAPE_NAMES
 from reenact_core.types import Faces
@@ -60,6 +61,22 @@ def test_one_bad_view_among_several_does_not_count():
     landmarks[3, 61] += torch.tensor([12.0, 8.0, 0.0])
     shape = fuse_shape(faces._replace(landmarks=landmarks))
     assert (shape.points[61] - average_shape()[61]).norm() < 0.01
+
+
+def test_a_mouth_is_taken_as_a_whole():
+    """A shut mouth, a pout and four cries whose corners are where the pout's are: the rest's lip is no mixture."""
+    faces = posed_faces([turned(0)] * 6)
+    height = average_shape()[:, 1] * 110
+    lower = [low for _, low in LIPS]
+    middle = 1 - (average_shape()[lower, 0] / average_shape()[LIP_CORNERS[0], 0]).abs()  # 0 at the corners, 1 between
+    ring = [*LIP_CORNERS, *lower, *(up for up, _ in LIPS)]
+    faces.landmarks[1, ring, 1] += 7.0
+    for view, drop in ((2, 6.0), (3, 7.0), (4, 8.0), (5, 9.0)):
+        faces.landmarks[view, LIP_CORNERS, 1] += 7.0
+        faces.landmarks[view, lower, 1] += 7.0 + drop * middle
+    shape = fuse_shape(faces)
+    moved = shape.points[[*LIP_CORNERS, *lower], 1] * 110 - height[[*LIP_CORNERS, *lower]]
+    assert moved.amax() - moved.amin() < 1
 
 
 def test_faces_that_were_not_found_are_left_out():
