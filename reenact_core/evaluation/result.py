@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -168,8 +169,13 @@ def to_json(result: EvaluationResult) -> str:
 
 def to_tree(result: EvaluationResult) -> dict:
     """The result as plain values, without the pictures; `from_tree` of their JSON gives it back."""
+    return plain(result, SCHEMA)
+
+
+def plain(result: Any, schema: str) -> dict:
+    """A result's fields as plain values under the name of their schema, without its field `pictures`."""
     tree = {key: value for key, value in asdict(replace(result, pictures=())).items() if key != "pictures"}
-    return {"schema": SCHEMA} | tree
+    return {"schema": schema} | tree
 
 
 def write_json(result: EvaluationResult, path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from .agreement import CHANNELS
 from .files import write_beside
-from .result import Column, Method, Row, Summary, summarise
+from .result import Column, Method, Row, Summary, plain, summarise
 
 SCHEMA = "reenact-transfer/1"
 REAL_FRAMES = "real frames"
@@ -96,13 +96,4 @@ def _mean_row(name: str, method: Method, rows: Sequence[Row]) -> Row:
 
 def write_json(result: TransferResult, path: Path) -> None:
     """Write the JSON beside its final name, then rename. Raises ReenactError when it cannot be written."""
-    fields = {key: value for key, value in vars(result).items() if key != "pictures"}
-    tree = {key: _plain(value) for key, value in fields.items()}
-    write_beside(path, json.dumps({"schema": SCHEMA} | tree, indent=1, allow_nan=False).encode())
-
-
-def _plain(value: object) -> object:
-    """Dataclasses inside tuples as dictionaries."""
-    return (
-        [asdict(item) if not isinstance(item, str) else item for item in value] if isinstance(value, tuple) else value
-    )
+    write_beside(path, json.dumps(plain(result, SCHEMA), indent=1, allow_nan=False).encode())

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS
+from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS, STEADY
 from ..tracking import canonical_mesh
 from ..types import Faces
 
@@ -29,33 +29,8 @@ COUNT = 6
 FINER = 2  # the mesh is drawn on a grid this much finer: eyelids and lips are only a few cells wide
 HEAD_DEPTHS = (0.0, 0.35, 0.8)  # behind the face's mean depth, in face heights
 TORSO_DAMPING = 0.4
-# Brows' upper ends, nose bridge, eye corners, temples, cheek bones: points that expressions hardly move.
-RIGID = (
-    10,
-    151,
-    9,
-    8,
-    168,
-    6,
-    197,
-    195,
-    5,
-    4,
-    33,
-    133,
-    362,
-    263,
-    127,
-    356,
-    234,
-    454,
-    70,
-    300,
-    105,
-    334,
-    1,
-    2,
-)
+# Points that expressions hardly move, in the picture: with eye corners, upper ends of the brows and the nose's tip.
+RIGID = (*STEADY, 33, 133, 362, 263, 70, 300, 105, 334, 1, 2)
 FOREHEAD, CHIN = 10, 152
 # (iris centre, its rim points, the corners and lids that bound the eye's opening)
 EYES = ((468, (469, 470, 471, 472), (33, 133, 159, 145)), (473, (474, 475, 476, 477), (362, 263, 386, 374)))
