@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..reenact_core.decoding.paste_back import paste
+from ..reenact_core import geometry
+from ..reenact_core.decoding.paste_back import lay_on_black
 from ..reenact_core.fusing import FusedChunk, fuse_references
 from ..reenact_core.previews import attribution
 from ..reenact_core.warping import WarpedReferences
@@ -63,26 +62,30 @@ class FuseReferences(io.ComfyNode):
         source = warped.awake()
         strategy = chosen_strategy(arguments, source.model)
         fused = fuse_references(source, strategy, chosen_smoothing(arguments), chosen_space(arguments))
-        progress = Progress(len(source.boxes), cls.hidden.unique_id)
+        count, middle = len(source.boxes), len(source.boxes) // 2
+        progress = Progress(count, cls.hidden.unique_id)
         parts: list[FusedChunk] = []
-        pictures: list[tuple[Tensor, Tensor]] = []
-        middle = len(source.boxes) // 2
+        shares, confidence = (
+            convert.FrameCollector(count if every else 1, *source.motion.canvas, channels) for channels in (3, 1)
+        )
         for chunk in fused.chunks():
-            parts.append(light(chunk))
+            shown = light(chunk)
+            parts.append(shown)
             progress.advance(chunk.stop - chunk.start)
-            if every:
-                pictures.append(_on_canvas(parts[-1], source))
-            elif chunk.start <= middle < chunk.stop:
+            if not every:
+                if not chunk.start <= middle < chunk.stop:
+                    continue
                 only = slice(middle - chunk.start, middle - chunk.start + 1)
-                weights, confidence = parts[-1].weights[only], parts[-1].confidence[only]
-                shown = parts[-1]._replace(start=middle, stop=middle + 1, weights=weights, confidence=confidence)
-                pictures.append(_on_canvas(shown, source))
-        shares = convert.to_host(torch.cat([colours for colours, _ in pictures]))
-        confidence = convert.mask_to_host(torch.cat([mask for _, mask in pictures]))
-        shown = shares[len(shares) // 2][None]
+                weights, sure = shown.weights[only], shown.confidence[only]
+                shown = shown._replace(start=middle, stop=middle + 1, weights=weights, confidence=sure)
+            colours, sure = _on_canvas(shown, source)
+            shares.add(colours)
+            confidence.add(sure)
+        pictures = shares.result()
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
-        seen = ui.PreviewImage(shown, cls=cls).as_dict() | about
-        return io.NodeOutput(HostFused(warped, tuple(parts), strategy.label), shares, confidence, ui=seen)
+        seen = ui.PreviewImage(pictures[len(pictures) // 2][None], cls=cls).as_dict() | about
+        result = HostFused(warped, tuple(parts), strategy.label)
+        return io.NodeOutput(result, pictures, confidence.result()[..., 0], ui=seen)
 
 
 def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:
@@ -90,7 +93,6 @@ def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Ten
     boxes = warped.boxes[chunk.start : chunk.stop]
     side = int(boxes[0, 2])
     colours = attribution(chunk.weights, side).float().cpu()
-    confidence = F.interpolate(chunk.confidence.float().cpu(), (side, side), mode="bilinear", align_corners=False)
-    black, whole = torch.zeros(4, *warped.motion.canvas), torch.ones(1, side, side)
-    maps, _ = paste(black, torch.cat([colours, confidence], 1), boxes, whole)
-    return maps[:, :3].clamp(0, 1), maps[:, 3:].clamp(0, 1)
+    confidence = geometry.enlarge(chunk.confidence.float().cpu(), (side, side))
+    canvas = warped.motion.canvas
+    return lay_on_black(colours, boxes, canvas), lay_on_black(confidence, boxes, canvas)

@@ -70,7 +70,8 @@ def region_differences(driving: Faces, reference: Faces) -> Tensor:
     # Where the camera is, seen from the head: rolling the head turns the picture without hiding anything.
     chord = torch.cdist(driving.rotation[:, 2].float(), reference.rotation[:, 2].float(), compute_mode=EXACT)
     turn = torch.rad2deg(2 * torch.asin((chord / 2).clamp(0, 1))) / DEGREES_PER_UNIT
-    shape, other = _upright(driving.landmarks), _upright(reference.landmarks)
+    upright = _upright(torch.cat([driving.landmarks, reference.landmarks]))
+    shape, other = upright[: len(driving.score)], upright[len(driving.score) :]
     parts = []
     for name, points in (
         ("eyes", (*RIGHT_LIDS, *LEFT_LIDS, *RIGHT_IRIS, *LEFT_IRIS)),

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .errors import ReenactError
 from .fusing import Smoothing, combine, settled_weights
-from .fusion.base import FusionStrategy, match_size, weighted_sum
+from .fusion.base import FusionStrategy, weighted_sum
 from .fusion_pictures import STRONGEST_DISAGREEMENT, STRONGEST_SEAM, disagreement, heat, seam_energy
 from .fusion_space import FusionSpace, as_images
 from .motion_models.base import Painter
@@ -96,8 +96,8 @@ def view_frame(
         if painter is not None:
             fused = painter(chunk.features, chunk.levels or ())
     else:
-        fused = weighted_sum(looks, match_size(share, looks))
-        confidence = weighted_sum(evidence.confidence, match_size(share, evidence.confidence))
+        fused = weighted_sum(looks, share)
+        confidence = weighted_sum(evidence.confidence, share)
     return FrameView(
         fused=_sized(fused, side)[0].clamp(0, 1),
         references=_sized(looks[0], side).clamp(0, 1),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fusion.base import FusionStrategy, apply_prior, match_size, weighted_sum
+from .fusion.base import FusionStrategy, apply_prior, weighted_sum
 from .fusion_space import FusionSpace, as_images, trust
 from .parallel import ahead
 from .steadiness import Smoothing as Smoothing  # callers find it here
@@ -162,7 +162,7 @@ def _fuse_pictures(evidence: Evidence, weights: Tensor, strategy: FusionStrategy
 
 def fuse_level(level: Tensor, share: Tensor) -> Tensor:
     """Features [T,R,C,H,W] of another size, summed with the weights [T,R,1,y,x] of the main ones: [T,C,H,W]."""
-    return weighted_sum(level, match_size(share, level))
+    return weighted_sum(level, share)
 
 
 def fuse_references(

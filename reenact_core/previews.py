@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from . import geometry
 from .decoding import decode
 from .fusing import FusedFrames
 from .sheets import contact_sheet
@@ -26,7 +26,7 @@ def attribution(weights: Tensor, size: int) -> Tensor:
     """
     colours = torch.tensor([PALETTE[r % len(PALETTE)] for r in range(weights.shape[1])]).to(weights)
     picture = torch.einsum("trhw,rc->tchw", weights.mean(2), colours)
-    return F.interpolate(picture, size=(size, size), mode="bilinear", align_corners=False)
+    return geometry.enlarge(picture, (size, size))
 
 
 @torch.inference_mode()

@@ -32,15 +32,32 @@ def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Te
     images = plate.expand(len(crops), -1, -1, -1).clone()
     masks = torch.zeros_like(images[:, :1])
     for t, (left, top, _) in enumerate(boxes.tolist()):
-        x0, x1, y0, y1 = max(left, 0), min(left + side, width), max(top, 0), min(top + side, height)
-        if x0 >= x1 or y0 >= y1:
-            continue
+        on_plate, in_box = _overlap(left, top, side, (height, width))
         inner = _open_edges(mask, left < 0, left + side > width, top < 0, top + side > height)
-        soft = inner[:, y0 - top : y1 - top, x0 - left : x1 - left]
-        crop = crops[t, :, y0 - top : y1 - top, x0 - left : x1 - left].to(plate)
-        images[t, :, y0:y1, x0:x1].lerp_(crop, soft)
-        masks[t, :, y0:y1, x0:x1] = soft
+        images[t][on_plate].lerp_(crops[t][in_box].to(plate), inner[in_box])
+        masks[t][on_plate] = inner[in_box]
     return images, masks
+
+
+def lay_on_black(crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
+    """Crops [T,C,side,side] of boxes [T,3] long where they lie on the canvas (H, W), with 0 around: [T,C,H,W]."""
+    images = crops.new_zeros(*crops.shape[:2], *canvas)
+    for t, (left, top, side) in enumerate(boxes.tolist()):
+        on_canvas, in_box = _overlap(left, top, side, canvas)
+        images[t][on_canvas] = crops[t][in_box]
+    return images
+
+
+def _overlap(left: int, top: int, side: int, size: tuple[int, int]) -> tuple[tuple, tuple]:
+    """Where box and picture of `size` (H, W) meet, as indices [C,rows,columns] of the picture and of the box; empty
+    where they do not."""
+    starts = [min(max(start, 0), length) for start, length in zip((top, left), size)]
+    stops = [max(min(start + side, length), begin) for start, length, begin in zip((top, left), size, starts)]
+    spans = list(zip(starts, stops))
+    return (
+        (slice(None), *(slice(*span) for span in spans)),
+        (slice(None), *(slice(begin - start, end - start) for start, (begin, end) in zip((top, left), spans))),
+    )
 
 
 def _open_edges(mask: Tensor, left: bool, right: bool, top: bool, bottom: bool) -> Tensor:

@@ -33,7 +33,7 @@ def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
     coarse = weighted_sum(low, _resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1]))
     step = _resize(weight_middle, middle.shape[-1]) - _resize(weight_high, middle.shape[-1])
     fine = weighted_sum(middle, step) + _resize(coarse[:, None], middle.shape[-1])[:, 0]
-    full = weighted_sum(features, _resize(weight_high, size))
+    full = weighted_sum(features, weight_high if weight_high.shape[-1] < size else _resize(weight_high, size))
     return full.add_(_resize(fine[:, None], size)[:, 0])
 
 

@@ -58,19 +58,19 @@ class FusionStrategy(ABC):
     def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
         """Fused features [T,C,H,W], here the weighted sum; `weights` are this strategy's, after the user's prior
         and temporal smoothing."""
-        return weighted_sum(evidence.features, match_size(weights, evidence.features))
+        return weighted_sum(evidence.features, weights)
 
 
 def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
-    """Sum over references of features [T,R,C,H,W] times weights [T,R,1|C,H,W]: [T,C,H,W].
+    """Sum over references of features [T,R,C,H,W] times weights [T,R,1|C,h,w] of any size: [T,C,H,W].
 
-    One reference after the other, which spares a product the size of all features.
+    One reference after the other, which spares a product, and weights, the size of all features.
     """
-    (first, share), *more = zip(features.unbind(1), weights.unbind(1), strict=True)
-    total = first * share
+    (first, share), *more = zip(features.split(1, 1), weights.split(1, 1), strict=True)
+    total = first * match_size(share, first)
     for feature, share in more:
-        total = total.addcmul_(feature, share)
-    return total
+        total = total.addcmul_(feature, match_size(share, feature))
+    return total[:, 0]
 
 
 def softmax_over_references(logits: Tensor, temperature: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reenact_core.decoding.paste_back import box_mask, paste
+from reenact_core.decoding.paste_back import box_mask, lay_on_black, paste
 
 from ..faces import texture
 
@@ -100,3 +100,12 @@ def test_frames_and_the_plate_are_independent():
     assert images[0, 0, 40, 40] == pytest.approx(0.2)
     assert images[1, 0, 40, 40] == pytest.approx(0.8)
     assert not plate.any()
+
+
+@pytest.mark.parametrize("corner", [(10, 5), (-20, 30), (120, 80), (-8, -8), (300, 0), (0, -200)], ids=str)
+def test_maps_lie_where_pictures_are_pasted(corner):
+    crops = torch.rand(2, 4, SIDE, SIDE)
+    places = boxes(corner, (0, 0))
+    laid = lay_on_black(crops, places, (100, 140))
+    pasted, _ = paste(torch.zeros(1, 4, 100, 140), crops, places, torch.ones(1, SIDE, SIDE))
+    assert torch.equal(laid, pasted)
