@@ -20,6 +20,8 @@ from ..parameters import check_ranges
 from ..parameters import parameter as parameter  # strategies find it here
 from ..types import Evidence
 
+LEAST_WEIGHT = 1e-12  # less is none: arithmetic near the end of float32's range slows a processor down a hundredfold
+
 _registry: dict[str, type[FusionStrategy]] = {}
 
 
@@ -75,7 +77,7 @@ def weighted_sum(features: Tensor, weights: Tensor) -> Tensor:
 
 def softmax_over_references(logits: Tensor, temperature: float) -> Tensor:
     """Softmax over axis 1 in float32, so that half precision cannot overflow at low temperatures."""
-    return (logits.float() / temperature).softmax(1).to(logits.dtype)
+    return F.threshold((logits.float() / temperature).softmax(1), LEAST_WEIGHT, 0.0).to(logits.dtype)
 
 
 def share_confidence(confidence: Tensor, temperature: float) -> Tensor:

@@ -6,14 +6,14 @@ Meant for feature maps, where a large activation means "seen here"; on RGB it pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
 
 from ..types import Evidence
 from .base import FusionStrategy
-from .ranks import entitled, sampled
+from .ranks import chosen, sampled
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,4 @@ class Maximum(FusionStrategy):
 
     def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
         """The values themselves decide, pixel by pixel: they are never smoothed over time, which weights would be."""
-        return reduce(torch.maximum, entitled(evidence))
+        return chosen(evidence, partial(reduce, torch.maximum))

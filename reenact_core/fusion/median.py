@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..types import Evidence
 from .base import FusionStrategy
-from .ranks import entitled, sampled
+from .ranks import chosen, sampled
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,20 @@ class Median(FusionStrategy):
 
     def fuse(self, evidence: Evidence, weights: Tensor) -> Tensor:
         """The values themselves decide, as for `max`."""
-        values = entitled(evidence)
-        # Odd-even transposition (Knuth, volume 3, 5.3.4): whole pictures are compared at once, which is many times
-        # faster than sorting every pixel.
-        for turn in range(len(values)):
-            for i in range(turn % 2, len(values) - 1, 2):
-                values[i : i + 2] = torch.minimum(*values[i : i + 2]), torch.maximum(*values[i : i + 2])
-        low, high = _middle(len(values))
-        return values[low] if low == high else (values[low] + values[high]) / 2
+        return chosen(evidence, _median)
+
+
+def _median(values: list[Tensor]) -> Tensor:
+    """The median of each element of R tensors.
+
+    By odd-even transposition (Knuth, volume 3, 5.3.4): comparing whole tensors is many times faster than sorting at
+    every pixel.
+    """
+    for turn in range(len(values)):
+        for i in range(turn % 2, len(values) - 1, 2):
+            values[i : i + 2] = torch.minimum(*values[i : i + 2]), torch.maximum(*values[i : i + 2])
+    low, high = _middle(len(values))
+    return values[low] if low == high else (values[low] + values[high]) / 2
 
 
 def _middle(count: int) -> tuple[int, int]:

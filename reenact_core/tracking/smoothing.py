@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import FaceError
@@ -31,6 +32,9 @@ NOISE = (0.0004, 0.002)  # smallest and largest noise to expect, in sizes of the
 EXPRESSION_NOISE = (0.003, 0.02)  # the same for blendshapes
 ALONE = 3.0  # how much more a single point must have moved than its neighbourhood to count as moving
 NEIGHBOURHOOD = 0.5  # centimetres on the canonical face over which likeness is judged
+# Products near the end of float32's range slow a processor down a hundredfold, so neighbours that count less than this
+# do not count, and no likeness is smaller than that of this squared distance: both are nothing beside a weight of 1.
+LEAST_SHARE, FARTHEST = 1e-12, 200.0
 
 
 def smooth_faces(faces: Faces, frame_rate: float, shots: Sequence[slice] | None = None) -> Faces:
@@ -94,7 +98,7 @@ def _neighbours() -> Tensor:
     weights[:468, :468] = torch.exp(-torch.cdist(vertices, vertices).square() / (2 * NEIGHBOURHOOD**2))
     for iris in (slice(468, 473), slice(473, 478)):
         weights[iris, iris] = 1.0
-    return weights / weights.sum(1, keepdim=True)
+    return F.threshold(weights, LEAST_SHARE, 0.0) / weights.sum(1, keepdim=True)
 
 
 def _noise(values: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -141,7 +145,7 @@ def _average(values: Tensor, spread: float, distance: Callable[[Tensor, Tensor],
     likeness = torch.ones_like(weight)
 
     def enter(frames: slice, place: Tensor, share: float, variance: float) -> None:
-        like = torch.exp(-(distance(values[:, frames], place) - variance).clamp_min(0) / (2 * TOLERANCE**2))
+        like = torch.exp(-(distance(values[:, frames], place) - variance).clamp(0, FARTHEST) / (2 * TOLERANCE**2))
         likeness[frames] = like = torch.minimum(likeness[frames], like)
         total[:, frames] += share * like * place
         weight[frames] += share * like
