@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..types import Evidence
+from .base import weighted_sum
 
 ROWS = 32  # of pictures are ranked at a time: strips stay in a processor's cache, whole pictures do not
 
 
 def sampled(evidence: Evidence) -> Tensor:
-    """The features' values in the middle of each cell of the confidence: [T,R,C,h,w], or all where they are no finer.
+    """The features' values in the middle of each cell of the confidence: [T,R,C,h,w].
 
     Shares are told on that grid: at full size every reference's would be as large as its picture.
     """
-    features = evidence.features
-    down, across = (max(1, features.shape[axis] // evidence.confidence.shape[axis]) for axis in (-2, -1))
-    return features[..., down // 2 :: down, across // 2 :: across]
+    size = (evidence.confidence.shape[-2], evidence.confidence.shape[-1])
+    values = F.interpolate(evidence.features.flatten(0, 1), size=size, mode="nearest-exact")
+    return values.unflatten(0, evidence.features.shape[:2])
 
 
 def chosen(evidence: Evidence, choose: Callable[[list[Tensor]], Tensor]) -> Tensor:
@@ -32,14 +33,14 @@ def chosen(evidence: Evidence, choose: Callable[[list[Tensor]], Tensor]) -> Tens
     allowed = evidence.prior > 0  # [T,R,1,h,w]
     allowed |= ~allowed.any(1, keepdim=True)
     strips = evidence.features.split(ROWS, -2)
-    if allowed.all():
-        return torch.cat([choose(list(strip.unbind(1))) for strip in strips], -2)
     size = (evidence.features.shape[-2], evidence.features.shape[-1])
     masks = F.interpolate(allowed.flatten(1, 2).to(strips[0]), size=size).unflatten(1, allowed.shape[1:3])
     return torch.cat([choose(_entitled(*pair)) for pair in zip(strips, masks.split(ROWS, -2))], -2)
 
 
 def _entitled(features: Tensor, masks: Tensor) -> list[Tensor]:
-    """Features [T,R,C,y,x] of each reference, with the mean of the others where the mask [T,R,1,y,x] is 0."""
-    mean = (features * masks).sum(1) / masks.sum(1)
-    return [torch.where(mask > 0, feature, mean) for feature, mask in zip(features.unbind(1), masks.unbind(1))]
+    """Features [T,R,C,y,x] of each reference, with the mean of the others where its mask of [T,R,1,y,x] is 0, not 1."""
+    if masks.all():
+        return list(features.unbind(1))
+    mean = weighted_sum(features, masks).div_(masks.sum(1))
+    return [mean.lerp(feature, mask) for feature, mask in zip(features.unbind(1), masks.unbind(1))]
