@@ -27,13 +27,15 @@ from .base import MotionModel, Painter
 from .camera import CameraMaps
 from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH, MESH_POINTS
-from .mesh_network import GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
+from .mesh_mouth import CHEEKS, darken, hold_teeth, unknown_share
+from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
 from .mesh_seams import redraw_seams
 from .mesh_weights import Networks, load_networks
 
 WEIGHTS = Path(__file__).parent / "weights" / "face_mesh.safetensors"
+DOUBT = 0.95  # share of the confidence that the inside of a mouth loses where a reference shows none of it
 NEARNESS = 2.0  # pose and expression distance at which a reference's confidence falls to 1/e
 
 
@@ -145,6 +147,7 @@ class FaceMesh(MotionModel):
         unit = 2 / torch.tensor([image_size[1], image_size[0]])
         share = mixed.contributions[:, :, MESH]
         redraw_seams(places, flows.moved, flows.drawn, share, flows.vertices * size, unit)
+        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, flows.vertices * size, unit)
         features = sample_each(encoded.images, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
         prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
@@ -152,11 +155,18 @@ class FaceMesh(MotionModel):
         if self.network is not None:
             # The network judges pixels; whole references unlike the driving frame count less on top of that.
             confidence = confidence * torch.exp(-distance / NEARNESS)[:, :, None, None, None].to(confidence)
+        scores = mixed.scores
+        if hollow is not None:
+            cheeks = geometry.normalise(encoded.faces.landmarks[:, CHEEKS, :2], image_size)
+            darken(features, hollow, encoded.fine, cheeks)
+            unknown = unknown_share(hollow, size, confidence.shape[-1])
+            confidence = confidence * (1 - DOUBT * unknown)
+            scores = None if scores is None else scores - unknown * scores.new_tensor(DECISION)[:, None, None]
         places = None
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None if mixed.context is None else (mixed.context,)
-        scores = None if mixed.scores is None else heed(encoded.strengths, mixed.scores)
+        scores = None if scores is None else heed(encoded.strengths, scores)
         return Evidence(features, confidence, distance, prior, scores, levels, places=places), mixed
 
     def decode(

@@ -37,13 +37,16 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
     for seams in (INNER_LIPS,), (RIGHT_LIDS, LEFT_LIDS):
         rings = [_rings(seam) for seam in seams]
         points = torch.stack([local[:, vertices] for vertices, _, _ in rings], 1).flatten(0, 1)  # [T*s,P,3]
-        side, corner = _windows(points[..., :2], size)
+        side, corner = windows(points[..., :2], size)
         if side < 2:
             continue
         for number, (vertices, triangles, fade) in enumerate(rings):
             here = corner[number :: len(rings)]  # [T,2]
             at = local[:, vertices] - F.pad(here, (0, 1))[:, None]
-            patch, known = _draw(at, triangles, moved[:, :, vertices], fade, side)  # [T,R,2,c,c], [T,1,1,c,c]
+            known = fade[None, :, None].expand(len(at), -1, 1)
+            values = torch.cat([moved[:, :, vertices].permute(0, 2, 1, 3).flatten(2), known], 2)  # [T,V,2R+1]
+            *patch, known = draw(at, triangles, values, side).split(2, 1)
+            patch, known = torch.stack(patch, 1), known[:, None]  # [T,R,2,c,c], [T,1,1,c,c]
             grid = geometry.normalise(geometry.pixel_grid(side, side) + here[:, None, None], (size, size))
             ramp = geometry.sample(drawn.flatten(1, 2), grid).view_as(patch)
             known = known * geometry.sample(share.cpu(), grid)[:, :, None]
@@ -52,24 +55,23 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
                 places[t, :, y : y + side, x : x + side] += change[t]
 
 
-def _windows(points: Tensor, size: int) -> tuple[int, Tensor]:
+def windows(points: Tensor, size: int) -> tuple[int, Tensor]:
     """One side for all windows in pixels and each one's corner [N,2], within the picture, around points [N,P,2]."""
     low, high = points.amin(1) - MARGIN, points.amax(1) + MARGIN
     side = min(size, int((high - low).amax().ceil()))
     return side, ((low + high - side) / 2).round().clamp(0, size - side)
 
 
-def _draw(points: Tensor, triangles: Tensor, moved: Tensor, fade: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Flow [T,R,2,side,side] and how far it holds [T,1,1,side,side] of points [T,V,3] that moved by [T,R,V,2]."""
-    frames, count = moved.shape[:2]
-    values = torch.cat([moved.permute(0, 2, 1, 3).flatten(2), fade[None, :, None].expand(frames, -1, 1)], 2)
+def draw(points: Tensor, triangles: Tensor, values: Tensor, side: int) -> Tensor:
+    """Values [T,V,C] of points [T,V,3], in pixels of a picture of `side`, drawn between them: [T,C,side,side]; 0
+    elsewhere."""
+    frames, vertices = points.shape[:2]
     triangle, weights = geometry.rasterise(points, triangles, side)
-    index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * points.shape[1]
+    index = triangles[triangle.clamp_min(0)] + torch.arange(frames)[:, None, None, None] * vertices
     maps = F.embedding_bag(
         index.flatten(0, 2), values.flatten(0, 1), mode="sum", per_sample_weights=weights.flatten(0, 2)
     )
-    maps = maps.unflatten(0, (frames, side, side)).permute(0, 3, 1, 2)
-    return maps[:, :-1].unflatten(1, (count, 2)), maps[:, None, -1:]
+    return maps.unflatten(0, (frames, side, side)).permute(0, 3, 1, 2)
 
 
 @cache

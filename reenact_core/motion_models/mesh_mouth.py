@@ -1,0 +1,125 @@
+"""The inside of a mouth that is opened further than in a reference: teeth do not stretch.
+
+The mesh spans an open mouth with triangles from lip to lip. Its flow alone would pull apart whatever the reference
+shows there: teeth, or the dark line between closed lips. So what lies below the reference's upper lip stays as far
+below the upper lip, what lies above its lower lip as far above the lower one, and what comes to be between them is not
+known: it is painted dark and hardly trusted, so that references with a wider open mouth go first.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import geometry
+from ..canonical_shape import MIDDLE_LIPS, lip_gap
+from ..face_regions import INNER_LIPS
+from ..tracking import canonical_mesh
+from .mesh_seams import draw, windows
+
+LIPS = (*MIDDLE_LIPS, (80, 88), (310, 318), (191, 95), (415, 324))  # upper and lower points of the inner lips
+WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
+OPEN = (0.03, 0.06)  # the same for the opening itself, in face heights
+EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
+CHEEKS = (50, 280)
+DARK = (0.35, 0.22, 0.22)  # of the cheeks' colour
+
+
+class Hollow(NamedTuple):
+    """Windows on mouths, and what no reference shows in them."""
+
+    corner: Tensor  # [T,2] long, left top pixel of each window
+    unknown: Tensor  # [T,R,1,c,c] 0..1
+
+
+def hold_teeth(
+    places: Tensor, driving: Tensor, references: Tensor, share: Tensor, local: Tensor, unit: Tensor
+) -> Hollow | None:
+    """Undo the stretching inside the lips in `places`, in place. None where there is none.
+
+    Args:
+        places: [T,R,S,S,2] where to look, normalised in the reference.
+        driving: [T,478,3] and references: [R,478,3] landmarks, each in a unit of its own.
+        share, local, unit: as for `mesh_seams.redraw_seams`.
+    """
+    opening, shown = lip_gap(driving), lip_gap(references)
+    ratio = (shown / opening[:, None].clamp_min(1e-6)).clamp_min(1e-3)  # [T,R]
+    begun = _step(1 / ratio, WIDER) * _step(opening, OPEN)[:, None]
+    if not bool((begun > 0).any()):
+        return None
+    lips = torch.tensor(LIPS)
+    gaps = (references[:, lips[:, 1], :2] - references[:, lips[:, 0], :2])[:, : len(MIDDLE_LIPS)].mean(1)  # [R,2]
+    size = places.shape[2]
+    vertices, triangles = _inside()
+    points = local[:, vertices]
+    side, corner = windows(points[..., :2], size)
+    if side < 2:
+        return None
+    # Three values per vertex: 0 at the upper lip and 1 at the lower one, how high the opening is in this column, and 1.
+    down = torch.full((len(vertices),), 0.5)
+    number = {int(vertex): n for n, vertex in enumerate(vertices)}
+    down[[number[int(upper)] for upper in lips[:, 0]]] = 0.0
+    down[[number[int(lower)] for lower in lips[:, 1]]] = 1.0
+    tall = torch.zeros(len(local), len(vertices))
+    heights = (local[:, lips[:, 0]] - local[:, lips[:, 1]]).norm(dim=-1)  # [T,P]
+    heights = heights / heights[:, : len(MIDDLE_LIPS)].mean(1, keepdim=True).clamp_min(1e-6)
+    for column in (0, 1):
+        tall[:, [number[int(vertex)] for vertex in lips[:, column]]] = heights
+    values = torch.stack([down.expand_as(tall), tall, torch.ones_like(tall)], 2)
+    drawn = draw(points - F.pad(corner, (0, 1))[:, None], triangles, values, side)  # [T,3,c,c]
+    down, tall, inside = (drawn[:, None, number] for number in range(3))  # [T,1,c,c] each
+
+    ratio, begun = ratio[..., None, None], begun[..., None, None]
+    held = torch.where(down < 0.5, (down / ratio).clamp_max(0.5), (1 - (1 - down) / ratio).clamp_min(0.5))
+    grid = geometry.normalise(geometry.pixel_grid(side, side) + corner[:, None, None], (size, size))
+    begun = begun * geometry.sample(share.cpu(), grid) * inside  # [T,R,c,c]
+    change = (begun * (held - down) * tall)[..., None] * (gaps * unit)[:, None, None]
+    beyond = torch.minimum(down, 1 - down) - ratio / 2
+    unknown = begun * (beyond / EDGE).clamp(0, 1)
+    for t, (x, y) in enumerate(corner.long().tolist()):
+        places[t, :, y : y + side, x : x + side] += change[t].to(places)
+    return Hollow(corner.long(), unknown[:, :, None].to(places))
+
+
+def darken(features: Tensor, hollow: Hollow, pictures: Tensor, cheeks: Tensor) -> None:
+    """Paint what is not known in warped pictures [T,R,3,S,S], in place.
+
+    Args:
+        pictures: [R,3,h,w]. cheeks: [R,2,2] where they show the cheeks, normalised: the mouth is as dark beside them.
+    """
+    skin = geometry.sample(pictures, cheeks[:, None].to(pictures)).mean((2, 3))  # [R,3]
+    dark = (skin * skin.new_tensor(DARK))[:, :, None, None]
+    side = hollow.unknown.shape[-1]
+    for t, (x, y) in enumerate(hollow.corner.tolist()):
+        window = features[t, :, :, y : y + side, x : x + side]
+        window.lerp_(dark.expand_as(window), hollow.unknown[t].expand_as(window))
+
+
+def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
+    """How much of each of cells x cells over a picture of `size` is not known: [T,R,1,cells,cells]."""
+    whole = hollow.unknown.new_zeros(*hollow.unknown.shape[:2], size, size)
+    side = hollow.unknown.shape[-1]
+    for t, (x, y) in enumerate(hollow.corner.tolist()):
+        whole[t, :, y : y + side, x : x + side] = hollow.unknown[t, :, 0]
+    return F.adaptive_avg_pool2d(whole, cells)[:, :, None]
+
+
+def _step(values: Tensor, ends: tuple[float, float]) -> Tensor:
+    """0 below the first end, 1 above the second, smooth between."""
+    share = ((values - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
+
+
+@cache
+def _inside() -> tuple[Tensor, Tensor]:
+    """Vertices [V] of the inner lips and the triangles [f,3] between them, numbers into V."""
+    _, triangles = canonical_mesh()
+    vertices = torch.tensor(sorted(INNER_LIPS))
+    number = torch.full((int(triangles.max()) + 1,), -1)
+    number[vertices] = torch.arange(len(vertices))
+    inner = number[triangles]
+    return vertices, inner[(inner >= 0).all(1)]
