@@ -51,27 +51,20 @@ def hold_teeth(
     begun = _step(1 / ratio, WIDER) * _step(opening, OPEN)[:, None]
     if not bool((begun > 0).any()):
         return None
-    lips = torch.tensor(LIPS)
-    gaps = (references[:, lips[:, 1], :2] - references[:, lips[:, 0], :2])[:, : len(MIDDLE_LIPS)].mean(1)  # [R,2]
+    mouth, middle = _mouth(), len(MIDDLE_LIPS)
+    gaps = (references[:, mouth.lower[:middle], :2] - references[:, mouth.upper[:middle], :2]).mean(1)  # [R,2]
     size = places.shape[2]
-    vertices, triangles = _inside()
-    points = local[:, vertices]
+    points = local[:, mouth.vertices]
     side, corner = windows(points[..., :2], size)
     if side < 2:
         return None
-    # Three values per vertex: 0 at the upper lip and 1 at the lower one, how high the opening is in this column, and 1.
-    down = torch.full((len(vertices),), 0.5)
-    number = {int(vertex): n for n, vertex in enumerate(vertices)}
-    down[[number[int(upper)] for upper in lips[:, 0]]] = 0.0
-    down[[number[int(lower)] for lower in lips[:, 1]]] = 1.0
-    tall = torch.zeros(len(local), len(vertices))
-    heights = (local[:, lips[:, 0]] - local[:, lips[:, 1]]).norm(dim=-1)  # [T,P]
-    heights = heights / heights[:, : len(MIDDLE_LIPS)].mean(1, keepdim=True).clamp_min(1e-6)
-    for column in (0, 1):
-        tall[:, [number[int(vertex)] for vertex in lips[:, column]]] = heights
-    values = torch.stack([down.expand_as(tall), tall, torch.ones_like(tall)], 2)
-    drawn = draw(points - F.pad(corner, (0, 1))[:, None], triangles, values, side)  # [T,3,c,c]
-    down, tall, inside = (drawn[:, None, number] for number in range(3))  # [T,1,c,c] each
+    # Of every vertex: how far down the opening it lies, how high the opening is in its column, and that it is inside.
+    heights = (local[:, mouth.upper] - local[:, mouth.lower]).norm(dim=-1)  # [T,P]
+    heights = heights / heights[:, :middle].mean(1, keepdim=True).clamp_min(1e-6)
+    tall = F.pad(heights, (0, 1))[:, mouth.column]  # [T,V]
+    values = torch.stack([mouth.down.expand_as(tall), tall, torch.ones_like(tall)], 2)
+    drawn = draw(points - F.pad(corner, (0, 1))[:, None], mouth.triangles, values, side)
+    down, tall, inside = drawn.split(1, 1)  # [T,1,c,c] each
 
     ratio, begun = ratio[..., None, None], begun[..., None, None]
     held = torch.where(down < 0.5, (down / ratio).clamp_max(0.5), (1 - (1 - down) / ratio).clamp_min(0.5))
@@ -100,12 +93,11 @@ def darken(features: Tensor, hollow: Hollow, pictures: Tensor, cheeks: Tensor) -
 
 
 def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
-    """How much of each of cells x cells over a picture of `size` is not known: [T,R,1,cells,cells]."""
-    whole = hollow.unknown.new_zeros(*hollow.unknown.shape[:2], size, size)
+    """How far what lies at the centres of cells x cells over a picture of `size` is not known: [T,R,1,cells,cells]."""
+    centres = geometry.pixel_grid(cells, cells) * (size / cells) - hollow.corner[:, None, None]
     side = hollow.unknown.shape[-1]
-    for t, (x, y) in enumerate(hollow.corner.tolist()):
-        whole[t, :, y : y + side, x : x + side] = hollow.unknown[t, :, 0]
-    return F.adaptive_avg_pool2d(whole, cells)[:, :, None]
+    grid = geometry.normalise(centres, (side, side)).to(hollow.unknown)
+    return geometry.sample(hollow.unknown[:, :, 0], grid, "zeros")[:, :, None]
 
 
 def _step(values: Tensor, ends: tuple[float, float]) -> Tensor:
@@ -114,12 +106,25 @@ def _step(values: Tensor, ends: tuple[float, float]) -> Tensor:
     return share.square() * (3 - 2 * share)
 
 
+class _Mouth(NamedTuple):
+    """The inner lips as a mesh of their own."""
+
+    vertices: Tensor  # [V] long
+    triangles: Tensor  # [f,3] long, numbers into V
+    upper: Tensor  # [P] long, the vertices of `LIPS`
+    lower: Tensor  # [P] long
+    down: Tensor  # [V] 0 at the upper lip, 1 at the lower, 0.5 in the corners
+    column: Tensor  # [V] long, the pair to which a vertex belongs, P in the corners
+
+
 @cache
-def _inside() -> tuple[Tensor, Tensor]:
-    """Vertices [V] of the inner lips and the triangles [f,3] between them, numbers into V."""
+def _mouth() -> _Mouth:
     _, triangles = canonical_mesh()
-    vertices = torch.tensor(sorted(INNER_LIPS))
+    vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIPS).T
     number = torch.full((int(triangles.max()) + 1,), -1)
     number[vertices] = torch.arange(len(vertices))
     inner = number[triangles]
-    return vertices, inner[(inner >= 0).all(1)]
+    down, column = torch.full((len(vertices),), 0.5), torch.full((len(vertices),), len(LIPS))
+    for side, place in ((upper, 0.0), (lower, 1.0)):
+        down[number[side]], column[number[side]] = place, torch.arange(len(LIPS))
+    return _Mouth(vertices, inner[(inner >= 0).all(1)], upper, lower, down, column)

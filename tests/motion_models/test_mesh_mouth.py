@@ -97,7 +97,7 @@ def test_each_reference_for_itself():
     shares = unknown_share(hollow, SIZE, 100)
     assert float(shares[:, 0].max()) == 0
     assert float(shares[:, 1].max()) == pytest.approx(1, abs=0.01)
-    assert float(shares[:, 1].mean()) == pytest.approx(float(hollow.unknown[:, 1].sum()) / SIZE**2, rel=0.01)
+    assert float(shares[:, 1].mean()) == pytest.approx(float(hollow.unknown[:, 1].sum()) / SIZE**2, rel=0.1)
 
 
 def test_only_what_is_not_known_turns_dark():
