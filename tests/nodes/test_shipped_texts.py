@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGLISH = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+FRENCH = json.loads((ROOT / "locales" / "fr" / "nodeDefs.json").read_text(encoding="utf-8"))
 GERMAN = json.loads((ROOT / "locales" / "de" / "nodeDefs.json").read_text(encoding="utf-8"))
 SNAPSHOT = json.loads((ROOT / "tests" / "host" / "node_inputs.json").read_text(encoding="utf-8"))
 
@@ -37,6 +38,19 @@ def test_german_covers_every_node_and_nothing_else():
             given = {key: set(entry) for key, entry in texts.get(part, {}).items()}
             assert given == {key: set(entry) for key, entry in ENGLISH[name][part].items()}, f"{name}: {part}"
             assert all(all(entry.values()) for entry in texts.get(part, {}).values()), f"{name}: {part}"
+
+
+def test_french_names_every_node_and_nothing_that_is_gone():
+    """Front ends show English where it lacks a text."""
+    assert set(FRENCH) == set(ENGLISH)
+    for name, texts in FRENCH.items():
+        assert texts["display_name"]
+        assert texts["description"]
+        for part in ("inputs", "outputs"):
+            assert texts[part].keys() <= ENGLISH[name][part].keys(), f"{name}: {part}"
+            for key, entry in texts[part].items():
+                assert entry.keys() <= ENGLISH[name][part][key].keys(), f"{name}: {key}"
+                assert all(entry.values()), f"{name}: {key}"
 
 
 def test_registry_metadata():
