@@ -98,12 +98,16 @@ def motion_of_faces(
         FaceError: no frame has a face. ReenactError: `neutral` is out of range.
     """
     if not faces.found.any():
+        several = len(faces.found) > 1
         raise FaceError(
-            f"No face was found in any of the {len(faces.found)} driving frames. Use a video in which the face "
-            "is visible and at least about 40 pixels wide."
+            f"No face was found in {f'any of the {len(faces.found)} driving frames' if several else 'the picture'}. "
+            f"Use a {'video' if several else 'picture'} in which the face is visible and at least about 40 pixels wide."
         )
     if neutral is not None and not 0 <= neutral < len(faces.found):
-        raise ReenactError(f"The neutral frame {neutral} does not exist: the video has {len(faces.found)} frames.")
+        raise ReenactError(
+            f"The neutral frame {neutral} does not exist: there are the frames 0 to {len(faces.found) - 1}. "
+            "Choose one of them, or none to have one found."
+        )
     parts = shot_spans(shots, len(faces.found))
     if len(parts) > 1:
         cuts = ", ".join(str(part.start) for part in parts[1:])

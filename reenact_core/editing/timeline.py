@@ -37,7 +37,7 @@ def trim(motion: DrivingMotion, start: int = 0, stop: int | None = None) -> Driv
     if not frames:
         raise ReenactError(
             f"Trimming to {start}:{'' if stop is None else stop} leaves nothing: the motion has frames 0 to "
-            f"{frame_count(motion) - 1}."
+            f"{frame_count(motion) - 1}. Choose an earlier `start` or a later `stop`."
         )
     return motion.at(slice(frames.start, frames.stop))
 
