@@ -7,6 +7,7 @@ Their files hold, beside the weights, a JSON list of layers in order of executio
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +219,15 @@ class GraphNet(nn.Module):
         weights, metadata = read_weights(name)
         graph = json.loads(metadata["graph"])
         return cls(graph["nodes"], graph["outputs"], graph["size"], weights)
+
+    def for_gradients(self) -> GraphNet:
+        """A copy that overwrites no value that gradients of its input need."""
+        own = copy.deepcopy(self)
+        own._functions = []
+        for layer in own.layers:
+            if isinstance(layer, Add):
+                layer.reuse = (False, False)
+        return own
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GraphNet:
         self._functions = []  # they hold the weights from before they are moved or converted

@@ -36,7 +36,7 @@ from .avatars import AvatarConfig
 from .clips import Clip
 from .exact_truth import exact_losses
 from .losses import Judges, LossWeights, picture_loss, pixel_loss, warp_loss
-from .reading import differentiable, reading_loss
+from .reading import reading_loss
 from .samples import Augmentation, Sample, draw
 from .validation import validate
 
@@ -113,7 +113,7 @@ def train(clips: list[Clip], config: TrainingConfig, lpips_file: Path, folder: P
     networks = new_networks(config.width, config.refiner_width)
     network = networks.as_module()
     model = FaceMesh(networks).to(device)
-    judges = Judges(load_lpips(lpips_file).to(device), differentiable(FaceTracker.load(device).mesh))
+    judges = Judges(load_lpips(lpips_file).to(device), FaceTracker.load(device).mesh.for_gradients())
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     state, weights_file = folder / "state.pt", folder / "face_mesh.safetensors"

@@ -37,7 +37,7 @@ class Judges(NamedTuple):
     """Networks that judge pictures; they are not trained."""
 
     perceptual: nn.Module  # LPIPS: pictures, pictures -> [T]
-    mesh: GraphNet | None = None  # landmarks, of `reading.differentiable`; None leaves them out
+    mesh: GraphNet | None = None  # landmarks, of `GraphNet.for_gradients`; None leaves them out
 
 
 def pixel_loss(result: Tensor, truth: Tensor, emphasis: Tensor, weights: LossWeights) -> Tensor:

@@ -10,25 +10,17 @@ import torch
 from torch import Tensor
 
 from ..face_regions import INNER_LIPS, LEFT_IRIS, LEFT_LIDS, OUTER_LIPS, RIGHT_IRIS, RIGHT_LIDS
-from ..tracking.graph import Add, GraphNet
+from ..tracking.graph import GraphNet
 from ..tracking.regions import crop, regions_of_landmarks
 
 READ = (*OUTER_LIPS, *INNER_LIPS, *LEFT_LIDS, *RIGHT_LIDS, *LEFT_IRIS, *RIGHT_IRIS)
-
-
-def differentiable(mesh: GraphNet) -> GraphNet:
-    """The landmark network, for gradients of its input: it overwrites no value that they need."""
-    for layer in mesh.layers:
-        if isinstance(layer, Add):
-            layer.reuse = (False, False)
-    return mesh
 
 
 def reading_loss(result: Tensor, truth: Tensor, landmarks: Tensor, mesh: GraphNet) -> Tensor:
     """Mean distance per coordinate of lips, lids and irises read in both pictures, in sides of the crop.
 
     Args:
-        result, truth: [T,3,N,N] in [0,1]. landmarks: [T,478,2] in pixels of them. mesh: of `differentiable`.
+        result, truth: [T,3,N,N] in [0,1]. landmarks: [T,478,2] in pixels of them. mesh: of `GraphNet.for_gradients`.
     """
     regions = regions_of_landmarks(landmarks)
     # Mirrored faces keep their order of landmarks, so that their eye line points the other way.

@@ -23,7 +23,7 @@ from reenact_core.training.augmentation import Augmentation
 from reenact_core.training.clips import Clip, load_clips
 from reenact_core.training.loop import TrainingConfig, _schedule, sample_loss, train
 from reenact_core.training.losses import Judges, LossWeights, picture_loss
-from reenact_core.training.reading import differentiable, reading_loss
+from reenact_core.training.reading import reading_loss
 from reenact_core.training.samples import APART, _choose_frames, draw
 from reenact_core.video import VideoWriter
 
@@ -251,7 +251,7 @@ def test_rare_samples_ask_for_what_their_references_do_not_show(clip, count):
 @pytest.mark.parametrize("flipped", [False, True])
 def test_a_tracker_reads_what_is_off_in_a_picture(clip, tracker, flipped):
     """Nothing in the truth itself, more the further lips, lids and irises are moved; gradients reach the picture."""
-    mesh = differentiable(tracker.mesh)
+    mesh = tracker.mesh.for_gradients()
     sample = draw(clip, 1, 256, replace(PLAIN, flip=float(flipped)), random.Random(3))
     truth, landmarks = sample.truth, sample.landmarks
     assert float(reading_loss(truth, truth, landmarks, mesh)) == 0
