@@ -28,7 +28,8 @@ AMOUNTS = (
 )  # fmt: skip
 PRIOR = 0.03  # mean squared error of the readings that an amount of 1 is worth
 MOST = 0.4  # amounts beyond which nothing is believed
-STEP, LARGEST_STEP, ROUNDS = 0.05, 0.3, 3
+STEP, LARGEST_STEP, ROUNDS = 0.05, 0.3, 6
+ENOUGH = 0.01  # step that ends the rounds
 
 
 def calibrate_rest(read: Callable[[Tensor], Tensor], wanted: Tensor) -> Tensor:
@@ -52,7 +53,9 @@ def calibrate_rest(read: Callable[[Tensor], Tensor], wanted: Tensor) -> Tensor:
         normal = slopes.T @ slopes / len(wanted) + PRIOR * torch.eye(len(moves))
         gradient = slopes.T @ (aim - now) / len(wanted) - PRIOR * amounts
         step = torch.linalg.solve(normal, gradient).clamp(-LARGEST_STEP, LARGEST_STEP)
-        amounts = (amounts + step).clamp(-MOST, MOST)
+        before, amounts = amounts, (amounts + step).clamp(-MOST, MOST)
+        if (amounts - before).abs().amax() < ENOUGH:
+            break
     return torch.einsum("k,kpc->pc", amounts, moves)
 
 

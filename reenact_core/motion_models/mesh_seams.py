@@ -17,8 +17,10 @@ from torch import Tensor
 from .. import geometry
 from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS
 from ..tracking import canonical_mesh
+from .mesh_flows import CHIN, FOREHEAD
 
 RINGS = 2  # of vertices around the seam; the replacement fades out over the last
+RIM = 0.1  # of the distance by which lips close: what of the rims is left out
 MARGIN = 2  # pixels around them
 
 
@@ -34,6 +36,7 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
         unit: [2] normalised units (x, y) per pixel of the reference.
     """
     size = places.shape[2]
+    moved = _lips_inwards(moved, local)
     for seams in (INNER_LIPS,), (RIGHT_LIDS, LEFT_LIDS):
         rings = [_rings(seam) for seam in seams]
         points = torch.stack([local[:, vertices] for vertices, _, _ in rings], 1).flatten(0, 1)  # [T*s,P,3]
@@ -53,6 +56,18 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
             change = ((patch - ramp) * known * unit[:, None, None]).movedim(2, -1).to(places)  # [T,R,c,c,2]
             for t, (x, y) in enumerate(here.long().tolist()):
                 places[t, :, y : y + side, x : x + side] += change[t]
+
+
+def _lips_inwards(moved: Tensor, local: Tensor) -> Tensor:
+    """The flow [T,R,468,2] whose closing lips look a little beyond the reference's rims, onto the lips themselves.
+
+    The tracker puts the rims where the lips end, give or take a line of teeth, which closed lips would show.
+    """
+    lower, upper = torch.tensor(INNER_LIPS[1:10]), torch.tensor(INNER_LIPS[:10:-1])  # corners left out
+    wider = moved[:, :, upper] - moved[:, :, lower]  # [T,R,P,2] how much wider the reference's lips are apart
+    up = F.normalize(local[:, FOREHEAD, :2] - local[:, CHIN, :2], dim=-1)[:, None, None]
+    onto = RIM * wider * ((wider * up).sum(-1, keepdim=True) > 0)
+    return moved.index_add(2, upper, onto).index_add(2, lower, -onto)
 
 
 def windows(points: Tensor, size: int) -> tuple[int, Tensor]:

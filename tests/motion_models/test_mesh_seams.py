@@ -74,3 +74,15 @@ def test_only_lips_and_lids_change():
     assert 0 < float(changed.float().mean()) < 0.12
     for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
         assert not changed[corner]
+
+
+def test_closed_lips_show_no_rim_of_the_open_ones():
+    """Next to the seam the lips themselves are seen, a tenth of the way that they closed beyond the tracked rims."""
+    driving, reference = shut(posed_faces([turned(0)])), posed_faces([turned(0)], opening=0.2)
+    _, after = looked_up(driving, reference)
+    column, row = ((driving.landmarks[0, 13, :2] - BOX[0, :2]) / BOX[0, 2] * SIZE).round().long().tolist()
+    top, bottom = reference.landmarks[0, [13, 14], 1]
+    rim = 0.1 * float(bottom - top)
+    above, below = after[row - 2, column, 1], after[row + 1, column, 1]
+    assert above < top - 0.5 * rim
+    assert below > bottom + 0.5 * rim
