@@ -103,7 +103,7 @@ def view_frame(
         references=_sized(looks[0], side).clamp(0, 1),
         weights=share[0],
         confidences=evidence.confidence[0],
-        claims=(evidence.confidence * evidence.prior)[0],
+        claims=evidence.claims[0],
         confidence=confidence[0],
     )
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fusion.base import FusionStrategy, apply_prior, weighted_sum
+from .fusion.base import FusionStrategy, weighted_sum
+from .fusion.strengths import settle
 from .fusion_space import FusionSpace, as_images, trust
 from .parallel import ahead
 from .steadiness import Smoothing as Smoothing  # callers find it here
@@ -104,13 +105,13 @@ def settled_weights(
     boxes: Tensor,
     previous: Tensor | None,
 ) -> Tensor:
-    """The strategy's weights [T,R,B,y,x] after the user's prior and smoothing over time.
+    """The strategy's weights [T,R,B,y,x] under strengths and masks, after smoothing over time.
 
     Args:
         boxes: [T+1,3], those of the frame before and of the T frames.
         previous: [R,B,y,x] what this function returned for the frame before; None at the first.
     """
-    weights = apply_prior(strategy.weights(evidence), evidence.prior)
+    weights = settle(strategy, evidence)
     if smoothing.idle:
         return weights
     smoothed = []

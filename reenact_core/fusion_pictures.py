@@ -43,7 +43,7 @@ def fusion_pictures(warped: WarpedReferences, evidence: Evidence, weights: Tenso
     """The pictures of frames with this evidence, fused with weights [T,R,B,y,x]."""
     looks = warped.model.preview(warped.encoded, evidence).float()  # [T,R,3,n,n]
     share = match_size(weights.float().mean(2, keepdim=True), looks).expand(-1, -1, -1, *looks.shape[-2:])
-    confidence = match_size((evidence.confidence * evidence.prior).float(), looks)
+    confidence = match_size(evidence.claims.float(), looks)
     return FusionPictures(
         attribution=attribution(weights, looks.shape[-1]),
         weights=share[:, :, 0],

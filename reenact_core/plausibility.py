@@ -3,8 +3,9 @@
 Faces are compared where their meshes say the same point of the face is. At every vertex that two pictures both show,
 the logarithm of the ratio of their brightness is split into what light does, a quadratic function of the place on the
 face (a smooth surface in soft light: Basri and Jacobs 2003), and the rest. One person in one light leaves little of
-either; another person leaves a rest, whatever the light. Limits were set on tracked pictures of 38 people, eight of
-whom decided nothing.
+either; another person leaves a rest, whatever the light. How much a person's own pictures differ depends: frames of one
+take are much alike, photos of several days are not. So what counts is by how much a picture exceeds the difference
+that is usual among the references at hand. Limits were set on tracked pictures of 40 people.
 
 Of two pictures that do not go together nobody can say which is wrong: the first counts as right. Of more, those are
 right that most others go together with; where no two do, all stay. The first picture is the canvas and stays in any
@@ -28,13 +29,23 @@ from .motion_models.mesh_flows import MESH_POINTS
 from .references import frame_sharpness
 from .types import Faces, References
 
-STRANGE = 0.8  # of 1,000 pairs of pictures of one person 6 are above, of pairs of two people 940
-SHADING = 0.16  # how far light changes the logarithm of the ratio of brightness across a face
-CONTRAST = 0.45  # logarithm of the ratio of contrasts
+
+class Limit(NamedTuple):
+    """How far beyond the usual difference two pictures do not go together."""
+
+    beyond: float
+    least: float  # a usual difference that is smaller counts as this
+    typical: float  # the usual difference where there are but two pictures to tell it from
+
+
+STRANGE = Limit(0.4, 0.3, 0.7)
+SHADING = Limit(0.08, 0.03, 0.08)  # how far light changes the logarithm of the ratio of brightness across a face
+CONTRAST = Limit(0.3, 0.03, 0.15)  # logarithm of the ratio of contrasts
 BLURRED = 0.3  # share of the usual sharpness
-LOWERED = 1e-6  # factor on the strength of a reference in another light or out of focus: nothing to `apply_prior`
-TURN = 15.0  # degrees between two heads up to which the limits hold; faces look less alike beyond
-PER_DEGREE = 0.01  # by so much limits rise per degree
+LOWERED = 1e-3  # factor on the strength of a reference that is held back
+LEEWAY = 0.3  # off the strangeness of two pictures in different light
+TURN = 15.0  # degrees between two heads from which on faces look less alike
+PER_DEGREE = 0.01  # by so much less per degree
 _SIDE = 96  # pixels per side of the box of landmarks, in which faces are compared
 _FEWEST = 60  # vertices that both pictures must show, or nothing is said about them
 
@@ -48,12 +59,11 @@ class Doubt(Enum):
 
 
 class Comparison(NamedTuple):
-    """How R pictures of faces differ, pair by pair; 0 where too little of the face is seen in both."""
+    """How R pictures of faces differ, pair by pair, less what their turn explains; 0 where both show too little."""
 
-    strangeness: Tensor  # [R,R] >= 0, what light does not explain
-    shading: Tensor  # [R,R] >= 0, what light does
-    contrast: Tensor  # [R,R] >= 0
-    angle: Tensor  # [R,R] >= 0, degrees between the heads
+    strangeness: Tensor  # [R,R] mostly what light does not explain
+    shading: Tensor  # [R,R] what light does
+    contrast: Tensor  # [R,R]
 
 
 def weigh_references(references: References) -> tuple[References, tuple[str, ...]]:
@@ -88,13 +98,11 @@ def find_doubts(references: References) -> dict[int, Doubt]:
     if len(references.images) == 1:
         return {}
     found = compare_faces(references)
-    slack = PER_DEGREE * (found.angle - TURN).clamp_min(0)
-    strange = at_odds(found.strangeness > STRANGE + slack)
-    light = at_odds((found.shading > SHADING + slack) | (found.contrast > CONTRAST + slack), ~strange)
+    lit = beyond(found.shading, SHADING) | beyond(found.contrast, CONTRAST)
+    strange = at_odds(beyond(found.strangeness - LEEWAY * lit, STRANGE))
+    light = at_odds(lit, ~strange)
     faces = references.faces
-    sharp = torch.cat(
-        [frame_sharpness(image[None], faces.at([r])) for r, image in enumerate(references.images)]
-    ).masked_fill(strange, 0)
+    sharp = torch.cat([frame_sharpness(image[None], faces.at([r])) for r, image in enumerate(references.images)])
     usual = sharp[~strange].sort().values[int((~strange).sum()) // 2]  # of two the sharper
     doubts: dict[int, Doubt] = {}
     for r in range(len(sharp)):
@@ -105,6 +113,21 @@ def find_doubts(references: References) -> dict[int, Doubt]:
         elif light[r]:
             doubts[r] = Doubt.LIGHT
     return doubts
+
+
+def beyond(table: Tensor, limit: Limit) -> Tensor:
+    """Which of R pictures do not go together, [R,R] bool, by how much they differ, [R,R] symmetric.
+
+    The usual difference is the median over references of each one's median difference from the others, the lower one
+    of even numbers: strangers in the minority do not decide it.
+    """
+    count = len(table)
+    if count == 2:
+        usual = limit.typical
+    else:
+        apart = table.masked_fill(torch.eye(count, dtype=torch.bool), torch.inf)
+        usual = max(limit.least, float(apart.sort(1).values[:, (count - 2) // 2].median()))
+    return table > limit.beyond + usual
 
 
 def at_odds(apart: Tensor, among: Tensor | None = None) -> Tensor:
@@ -129,8 +152,8 @@ def compare_faces(references: References) -> Comparison:
     faces = references.faces
     colours = torch.stack([_colours(image, faces, r) for r, image in enumerate(references.images)])  # [R,V,3]
     seen = (visible_vertices(faces.landmarks) > 0.35) & _inner()  # [R,V]
-    shade = colours.clamp(0.02, 1).log()
-    light = shade.mean(2)  # [R,V]
+    logs = colours.clamp(0.02, 1).log()
+    light = logs.mean(2)  # [R,V]
     first, second = torch.triu_indices(len(light), len(light), 1)
     both = (seen[first] & seen[second]).double()  # [P,V]
     ratio = light[second] - light[first]
@@ -138,31 +161,33 @@ def compare_faces(references: References) -> Comparison:
     rest = (ratio - fit).abs()
     one, other = (light[side] - _light_fit(light[side], both, rounds=1) for side in (first, second))
     product, own, their = ((both * a * b).sum(1) for a, b in ((one, other), (one, one), (other, other)))
-    tint = shade - light[:, :, None]
-    change = tint[second] - tint[first]  # [P,V,3]
+    hue = logs - light[:, :, None]
+    change = hue[second] - hue[first]  # [P,V,3]
     hidden = both == 0
     usual = change.masked_fill(hidden[..., None], torch.nan).nanmedian(1, keepdim=True).values  # [P,1,3]
     change = change - usual
     level = fit.masked_fill(hidden, torch.nan)
     level = (level - level.nanmean(1, keepdim=True)).abs()
+    contrast = (their / own.clamp_min(1e-9)).clamp_min(1e-9).log().abs() / 2
     strangeness = (
         (1 - product / (own * their).sqrt().clamp_min(1e-9))
         + _quantile(rest, hidden, 0.8)
         + 2 * _quantile(change.norm(dim=2), hidden, 0.8)
-        + usual.norm(dim=2)[:, 0].nan_to_num() / 2
+        + 2 * usual.norm(dim=2)[:, 0].nan_to_num()
+        + contrast / 2
     )
-    contrast = (their / own.clamp_min(1e-9)).clamp_min(1e-9).log().abs() / 2
     telling = both.sum(1) >= _FEWEST
     turned = references.faces.rotation.double()
-    cosine = (torch.einsum("aij,bij->ab", turned, turned) - 1) / 2
+    cosine = ((turned[first] * turned[second]).sum((1, 2)) - 1) / 2
+    slack = PER_DEGREE * (cosine.clamp(-1, 1).acos().rad2deg() - TURN).clamp_min(0)
 
     def matrix(values: Tensor) -> Tensor:
-        table = torch.zeros(len(light), len(light), dtype=values.dtype)
-        table[first, second] = torch.where(telling, values, 0)
+        table = torch.zeros(len(light), len(light), dtype=torch.double)
+        table[first, second] = torch.where(telling, (values.double() - slack).clamp_min(0), 0)
         return table + table.T
 
     shading = _quantile(level, hidden, 0.9)
-    return Comparison(matrix(strangeness), matrix(shading), matrix(contrast), cosine.clamp(-1, 1).acos().rad2deg())
+    return Comparison(*map(matrix, (strangeness, shading, contrast)))
 
 
 def _colours(image: Tensor, faces: Faces, index: int) -> Tensor:

@@ -103,23 +103,41 @@ class Evidence(NamedTuple):
     features: Tensor  # [T,R,C,H,W] warped appearance; RGB in [0,1] where a model fuses images
     confidence: Tensor  # [T,R,1,h,w] 0..1, 1 = this reference shows this pixel well; (h,w) divides (H,W)
     distance: Tensor  # [T,R] >= 0, pose and expression distance between driving frame and reference
-    prior: Tensor  # [T,R,1,h,w] >= 0, user strengths times warped masks; multiplies any strategy's weights
+    prior: Tensor  # [T,R,1,h,w] >= 0, warped masks; multiplies any strategy's weights; 0 where a strength is 0
     scores: Tensor | None = None  # [T,R,B,h,w] the model's own fusion logits for B bands, where it has them
     levels: tuple[Tensor, ...] | None = None  # further features [T,R,C,H,W], each of a size of its own; same weights
     pictures: Tensor | None = None  # [T,R,3,y,x] in [0,1], for previews, where the features are no pictures
     places: Tensor | None = None  # [T,R,2,h,w] where in its reference each pixel is read: x, y in shares of its size
     regions: Tensor | None = None  # [T,G,h,w] 0..1, sum over G 1: which of `face_regions.REGIONS` a pixel belongs to
     differences: Tensor | None = None  # [T,R,G] >= 0, how unlike the driving frame the reference is in each region
+    strengths: Tensor | None = None  # [T,R] >= 0, the user's weight of each reference, in every frame the same; None: 1
 
     def at(self, index: slice) -> Evidence:
         """The frames of a slice of the T axis, as a new value that shares memory."""
         return Evidence(*(_at(field, index) for field in self))
+
+    def of(self, references: list[int]) -> Evidence:
+        """Some of the references, in this order."""
+        some = self._replace(regions=None)  # which have no axis R
+        return Evidence(*(_of(field, references) for field in some))._replace(regions=self.regions)
+
+    @property
+    def claims(self) -> Tensor:
+        """How much each reference has to say about a pixel, whatever the strategy: [T,R,1,h,w] >= 0."""
+        claims = self.confidence * self.prior
+        return claims if self.strengths is None else claims * self.strengths[:, :, None, None, None].to(claims)
 
     @property
     def nbytes(self) -> int:
         """Memory of all tensors."""
         parts = [part for field in self for part in (field if isinstance(field, tuple) else (field,))]
         return sum(part.nbytes for part in parts if part is not None)
+
+
+def _of(field: Tensor | tuple[Tensor, ...] | None, references: list[int]) -> Any:
+    if isinstance(field, tuple):
+        return tuple(part[:, references] for part in field)
+    return None if field is None else field[:, references]
 
 
 def _at(field: Tensor | tuple[Tensor, ...] | None, index: slice) -> Any:

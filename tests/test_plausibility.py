@@ -102,7 +102,7 @@ SPOILED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
         lambda image, face: image * (0.5 + 0.5 * torch.sigmoid((torch.arange(image.shape[2]) - face[1, 0]) / 20)),
         "is in another light than",
     ),
-    "another contrast": (lambda image, face: image**0.45, "is in another light than"),
+    "another contrast": (lambda image, face: image**0.5, "is in another light than"),
 }
 
 

@@ -50,6 +50,10 @@ class FusionStrategy(ABC):
     def check(self, count: int) -> None:  # noqa: B027 - most strategies take any number of references
         """Refuses hyper-parameters that do not fit `count` references, before any work; raises ReenactError."""
 
+    def among(self, references: list[int]) -> FusionStrategy:
+        """The strategy when only these references are left; another one where parameters name references."""
+        return self
+
     @abstractmethod
     def weights(self, evidence: Evidence) -> Tensor:
         """Share of each reference: [T,R,B,y,x], >= 0, sum over R 1.

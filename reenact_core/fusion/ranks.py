@@ -27,10 +27,14 @@ def sampled(evidence: Evidence) -> Tensor:
 def chosen(evidence: Evidence, choose: Callable[[list[Tensor]], Tensor]) -> Tensor:
     """What `choose` makes of the references' values, R x [T,C,y,x] to [T,C,y,x]: [T,C,H,W].
 
-    Where the user's prior forbids a reference, it stands for the mean of the others, so that it shifts neither largest
-    nor middle value much; where all are forbidden, none is.
+    Where a mask forbids a reference, or its strength is less than half the greatest, it stands for the mean of the
+    others, so that it shifts neither largest nor middle value much. Where masks forbid all, none is forbidden.
     """
     allowed = evidence.prior > 0  # [T,R,1,h,w]
+    if evidence.strengths is not None:
+        strong = evidence.strengths >= evidence.strengths.amax(1, keepdim=True) / 2
+        strong = allowed & strong[:, :, None, None, None]
+        allowed = torch.where(strong.any(1, keepdim=True), strong, allowed)
     allowed |= ~allowed.any(1, keepdim=True)
     strips = evidence.features.split(ROWS, -2)
     size = (evidence.features.shape[-2], evidence.features.shape[-1])

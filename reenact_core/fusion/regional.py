@@ -3,7 +3,7 @@ photomontage, Agarwala et al. 2004, "Interactive Digital Photomontage", with reg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,11 @@ class Regional(FusionStrategy):
                     f"regional: {region} is to come from reference {getattr(self, region)}, but there "
                     f"{'is' if count == 1 else 'are'} only {count}. Give a number from 1 to {count}, or 0."
                 )
+
+    def among(self, references: list[int]) -> Regional:
+        pins = {region: getattr(self, region) - 1 for region in REGIONS}
+        left = {region: references.index(pin) + 1 if pin in references else 0 for region, pin in pins.items()}
+        return replace(self, **left)
 
     def weights(self, evidence: Evidence) -> Tensor:
         """[T,R,1,h,w]. A region's choice is a softmax over references of minus its difference from the driving frame,

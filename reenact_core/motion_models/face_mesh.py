@@ -28,7 +28,7 @@ from .camera import CameraMaps
 from .mesh_boxes import steady_boxes
 from .mesh_flows import FINER, MESH, MESH_POINTS
 from .mesh_mouth import CHEEKS, darken, hold_teeth, unknown_share
-from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, heed, network_inputs, sample_each
+from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, decide, network_inputs, sample_each
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
 from .mesh_seams import redraw_seams
@@ -141,7 +141,8 @@ class FaceMesh(MotionModel):
             maps = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
             mesh = geometry.normalise(flows.mesh, image_size).to(grids)
             with _half_precision(self.device):
-                mixed = self.network(NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box))
+                inputs = NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box)
+                mixed = decide(self.network, inputs, encoded.strengths)
         deformation = mixed.deformation
         places = upsample_deformation(deformation, size)
         unit = 2 / torch.tensor([image_size[1], image_size[0]])
@@ -150,7 +151,8 @@ class FaceMesh(MotionModel):
         hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, flows.vertices * size, unit)
         features = sample_each(encoded.images, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
-        prior = usable * encoded.strengths.to(usable)[None, :, None, None, None]
+        strengths = encoded.strengths.to(usable).expand(len(boxes), -1)
+        prior = usable * (strengths > 0)[:, :, None, None, None]
         confidence = mixed.confidence
         if self.network is not None:
             # The network judges pixels; whole references unlike the driving frame count less on top of that.
@@ -166,8 +168,8 @@ class FaceMesh(MotionModel):
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None if mixed.context is None else (mixed.context,)
-        scores = None if scores is None else heed(encoded.strengths, scores)
-        return Evidence(features, confidence, distance, prior, scores, levels, places=places), mixed
+        evidence = Evidence(features, confidence, distance, prior, scores, levels, places=places, strengths=strengths)
+        return evidence, mixed
 
     def decode(
         self,

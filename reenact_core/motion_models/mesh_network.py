@@ -25,8 +25,8 @@ FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
 DECISION = (15.0, 144.0, 960.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
-LEAST_STRENGTH = 1e-6  # also of a reference that is forbidden: its logarithm has to be finite
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
+QUIET = 0.1  # share of the greatest strength below which a reference has no influence on the others
 HANDED = 16  # channels handed from the coarse map to the fine one
 DETAIL = 24  # channels on the fine map
 CONTEXT = DETAIL + 1 + 2  # what the refiner is told: detail, squared distance from the consensus, openings
@@ -55,6 +55,11 @@ class NetworkInputs(NamedTuple):
     openings: Tensor  # [T,2,FINE,FINE] 1 inside the driving lips, eyelids
     pictures: Tensor  # [R,3,h,w] references with about one pixel per fine cell
     per_box: Tensor  # [R,1,1,2] normalised reference units (x, y) that one box side spans, for shifts
+
+    def of(self, references: list[int]) -> NetworkInputs:
+        """Some of the references."""
+        shared = {"openings": self.openings, "pictures": self.pictures[references], "per_box": self.per_box[references]}
+        return NetworkInputs(self.maps[:, references], self.grids[:, references], self.mesh[:, references], **shared)
 
 
 class MeshNetwork(nn.Module):
@@ -142,6 +147,19 @@ class MeshNetwork(nn.Module):
         return self.up0(torch.cat([double(x), skip0], 1))
 
 
+def decide(network: MeshNetwork, inputs: NetworkInputs, strengths: Tensor) -> NetworkOutput:
+    """The network's decisions; it sees all references of a frame together, but those of hardly any strength [R] have no
+    influence on what it decides about the others."""
+    loud = (strengths >= QUIET * strengths.max()).cpu()
+    output = network(inputs)
+    if bool(loud.all()):
+        return output
+    chosen = loud.nonzero()[:, 0].tolist()
+    for all_pairs, pairs in zip(output, network(inputs.of(chosen))):
+        all_pairs[:, chosen] = pairs
+    return output
+
+
 def network_inputs(
     grids: Tensor, coarse: Tensor, person: Tensor, usable: Tensor, flows_maps: Tensor, turn: Tensor
 ) -> Tensor:
@@ -164,15 +182,6 @@ def network_inputs(
 def mix_candidates(grids: Tensor, contributions: Tensor) -> Tensor:
     """Deformation [T,R,G,G,2]: candidates [T,R,K,G,G,2] mixed by contributions [T,R,K,G,G]."""
     return (grids * contributions[..., None]).sum(2)
-
-
-def heed(strengths: Tensor, scores: Tensor) -> Tensor:
-    """Fusion logits [T,R,BANDS,n,n] in which strengths [R] have as much say as in the low band.
-
-    A factor on the weights would do nothing in bands that decide sharply: there all weights but one are 0.
-    """
-    sharper = scores.new_tensor(DECISION) / DECISION[0] - 1
-    return scores + torch.outer(strengths.to(scores).clamp_min(LEAST_STRENGTH).log(), sharper)[:, :, None, None]
 
 
 def stretch(place: Tensor, per_box: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from reenact_core.errors import ReenactError
 from reenact_core.fusion import FusionStrategy, strategy_class, strategy_names
 from reenact_core.fusion import base as fusion_base
 from reenact_core.fusion.base import apply_prior, match_size, parameter
+from reenact_core.fusion.regional import Regional
+from reenact_core.fusion.strengths import settle
 from reenact_core.types import Evidence
 
 from ..faces import ROOT, random_evidence
@@ -28,12 +30,12 @@ every_strategy = pytest.mark.parametrize("name", strategy_names())
 
 def fused(name: str, evidence: Evidence) -> tuple[torch.Tensor, torch.Tensor]:
     strategy = strategy_class(name)()
-    weights = apply_prior(strategy.weights(evidence), evidence.prior)
+    weights = settle(strategy, evidence)
     return strategy.fuse(evidence, weights), weights
 
 
 def pick(evidence: Evidence, references: list[int]) -> Evidence:
-    return Evidence(*(None if field is None else field[:, references] for field in evidence))
+    return evidence.of(references)
 
 
 def test_the_promised_strategies_are_there():
@@ -116,8 +118,14 @@ def test_every_reference_twice_changes_nothing(name):
         assert torch.allclose(shares[:, :3], weights / 2, atol=1e-6)
 
 
+def with_strengths(evidence: Evidence, *strengths: float) -> Evidence:
+    """As motion models hand it over: what has no strength is ruled out."""
+    given = torch.tensor(strengths).expand(len(evidence.features), -1)
+    return evidence._replace(strengths=given, prior=evidence.prior * (given > 0)[:, :, None, None, None])
+
+
 @every_strategy
-def test_a_reference_of_strength_zero_contributes_nothing(name):
+def test_a_reference_that_is_masked_out_contributes_nothing(name):
     evidence = random_evidence(count=3)
     prior = evidence.prior.clone()
     prior[:, 1] = 0
@@ -128,6 +136,67 @@ def test_a_reference_of_strength_zero_contributes_nothing(name):
     poisoned[:, 1] = 1e3
     result, _ = fused(name, evidence._replace(prior=prior, features=poisoned))
     assert result.max() < 2
+
+
+@every_strategy
+def test_a_reference_of_strength_zero_is_as_if_it_were_not_there(name):
+    evidence = random_evidence(count=3)
+    poisoned = evidence.features.clone()
+    poisoned[:, 1] = 1e3
+    result, weights = fused(name, with_strengths(evidence._replace(features=poisoned), 1, 0, 1))
+    alone, own = fused(name, pick(evidence, [0, 2]))
+    assert not weights[:, 1].any()
+    assert torch.allclose(weights[:, [0, 2]], own, atol=1e-5)
+    assert torch.allclose(result, alone, atol=1e-4)
+
+
+@every_strategy
+def test_equal_strengths_change_nothing(name):
+    evidence = random_evidence(count=3)
+    plain, weights = fused(name, evidence)
+    for strength in (1.0, 0.3, 5.0):
+        result, own = fused(name, with_strengths(evidence, *3 * [strength]))
+        assert torch.equal(result, plain)
+        assert torch.equal(own, weights)
+
+
+@every_strategy
+@pytest.mark.parametrize("strength", [0.001, 0.5])
+def test_a_strength_multiplies_the_weight_at_any_temperature(name, strength):
+    """Also where the strategy gives a pixel to this reference alone; the others share the rest as they would alone."""
+    evidence = random_evidence(count=3)
+    shown = torch.tensor([0.5, 0.9, 0.4]).view(1, 3, 1, 1, 1).expand_as(evidence.confidence)
+    evidence = evidence._replace(confidence=shown, prior=torch.ones_like(shown))
+    kind = strategy_class(name)
+    lowest = kind(**{item.name: item.metadata["min"] for item in fields(kind)})
+    for strategy in (kind(), lowest):
+        free, rest = strategy.weights(evidence), strategy.weights(pick(evidence, [0, 2]))
+        held = settle(strategy, with_strengths(evidence, 1, strength, 1))
+        expected = strength * free
+        expected[:, [0, 2]] += (1 - strength) * rest
+        assert torch.allclose(held, expected.expand_as(held), atol=1e-5)
+
+
+def test_a_weak_reference_shows_what_no_other_does():
+    evidence = random_evidence(count=2, grid=16)
+    confidence = torch.full_like(evidence.confidence, 0.8)
+    confidence[:, 0, :, :, 8:] = 0.001
+    evidence = evidence._replace(confidence=confidence, prior=torch.ones_like(confidence))
+    weights = settle(strategy_class("confidence")(), with_strengths(evidence, 1, 1e-3))[:, 1, 0]
+    assert weights[:, :, :8].max() < 0.002
+    assert weights[:, :, 8:].min() > 0.9
+
+
+def test_strengths_of_several_levels_and_pins_to_a_reference():
+    evidence = with_strengths(random_evidence(count=4), 2, 0.5, 1, 0)
+    for name in strategy_names():
+        weights = settle(strategy_class(name)(), evidence)
+        assert (weights >= 0).all()
+        assert torch.allclose(weights.sum(1), torch.ones_like(weights[:, 0]), atol=1e-5)
+        assert not weights[:, 3].any()
+    pinned = Regional(mouth=3, eyes=2)
+    assert pinned.among([0, 2]) == Regional(mouth=2)
+    assert pinned.among([0, 1, 2, 3]) == pinned
 
 
 @every_strategy
@@ -244,7 +313,7 @@ def test_where_the_chosen_reference_is_ruled_out_the_prior_decides():
     assert torch.allclose(combined[0, :, 0, 2, 2], torch.tensor([0.0, 0.25, 0.75]))
 
 
-def test_strengths_shift_the_balance():
+def test_priors_shift_the_balance():
     weights = torch.full((1, 2, 1, 4, 4), 0.5)
     prior = torch.tensor([3.0, 1.0])[None, :, None, None, None].expand(1, 2, 1, 4, 4)
     assert torch.allclose(apply_prior(weights, prior)[0, :, 0, 0, 0], torch.tensor([0.75, 0.25]))

@@ -199,7 +199,7 @@ def test_what_the_user_masks_is_not_used(small):
 
 @every_model
 def test_strength_counts(small):
-    references = people(2)._replace(strengths=torch.tensor([3.0, 1.0]))
+    references = people(2)._replace(strengths=torch.tensor([3.0, 1.5]))
     warped = warped_by(bound(small), references, Transfer.RELATIVE)
     fused = next(fuse_references(warped, strategy_class("mean")(), Smoothing(0)).chunks())
     assert float(fused.weights[:, 0].median()) == pytest.approx(0.75, abs=0.01)

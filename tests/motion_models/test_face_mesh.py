@@ -13,14 +13,12 @@ from reenact_core.colour_match import colour_gains
 from reenact_core.decoding import decode
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
-from reenact_core.fusion.base import apply_prior
 from reenact_core.motion_models import load_model
 from reenact_core.motion_models.face_mesh import FaceMesh
 from reenact_core.motion_models.mesh_boxes import SIDE_STEP, steady_boxes
-from reenact_core.motion_models.mesh_network import DECISION, heed
 from reenact_core.motion_models.mesh_weights import new_networks
 from reenact_core.retargeting import Transfer
-from reenact_core.types import DrivingMotion, Faces, References
+from reenact_core.types import DrivingMotion, Evidence, Faces, References
 from reenact_core.warping import WarpedReferences, warp_per_reference
 
 from ..faces import moving, posed_faces, psnr, still, texture, turned
@@ -313,6 +311,22 @@ def test_evidence_is_valid(person, person_faces, with_network):
     assert evidence.distance.min() >= 0
 
 
+def test_a_weak_reference_changes_nothing_about_the_others(person, person_faces):
+    model = load_model("face_mesh")
+    motion = motion_of(person_faces.at([2]), 350)
+
+    def seen(which: list[int], *strengths: float) -> Evidence:
+        references = references_of(person, person_faces, which)._replace(strengths=torch.tensor(strengths))
+        return warp_per_reference(references, motion, model, Transfer.ABSOLUTE, 128, weigh=False).evidence(0, 1)
+
+    alone, weak, equal = seen([0, 7], 1, 1), seen([0, 7, 10], 1, 1, 0.01), seen([0, 7, 10], 1, 1, 1)
+    assert alone.scores is not None
+    assert weak.scores is not None
+    assert equal.scores is not None
+    assert (weak.scores[:, :2] - alone.scores).abs().mean() < 0.05 * (equal.scores[:, :2] - alone.scores).abs().mean()
+    assert torch.allclose(weak.features[:, :2], alone.features, atol=2e-3)
+
+
 def test_the_nearest_reference_is_the_one_with_the_driving_pose(model, person, person_faces):
     warped = warp_per_reference(
         references_of(person, person_faces, [0, 6, 9]), motion_of(person_faces.at([6]), 350), model, Transfer.ABSOLUTE
@@ -346,14 +360,3 @@ def test_the_shipped_model_loads_and_runs(person, person_faces):
         person_faces.at([4])), model, Transfer.ABSOLUTE, 128,
     )  # fmt: skip
     assert last_frame(warped, model.default_strategy).images.shape == (1, 3, 350, 350)
-
-
-def test_strengths_have_a_say_in_every_band():
-    """Where the network is sure of the second of two references, only a low strength makes the first one win."""
-    scores = torch.zeros(1, 2, 3, 4, 4)
-    scores[:, 1] = 0.2 * torch.tensor(DECISION)[:, None, None]
-    for strength, winner in ((1.0, 1), (0.01, 0)):
-        prior = torch.tensor([1.0, strength]).view(1, 2, 1, 1, 1).expand(1, 2, 1, 4, 4)
-        weights = apply_prior(heed(torch.tensor([1.0, strength]), scores).softmax(1), prior)
-        assert (weights.argmax(1) == winner).all()
-    assert torch.equal(heed(torch.ones(2), scores), scores)
