@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CLEARANCE = 0.04  # margin around people, as a share of the picture's longer side, where no feature is taken
-FEWEST_MATCHES = 14  # inliers that make a registration believable
+FEWEST_MATCHES = 10  # inliers that make a registration believable
 MATCH_RATIO = 0.75  # Lowe's ratio test
 REACH = 2.0  # pixels by which matches that agree may differ
 LEAST_SCALE, MOST_SCALE, MOST_TURN = 0.4, 2.5, 20.0  # beyond, no camera saw both pictures; degrees
