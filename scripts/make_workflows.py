@@ -222,7 +222,7 @@ def compare_strategies() -> Graph:
     second = graph.fuse((1500, 40), warped, "nearest", "Fuse References: second")
     links: dict[str, Link] = {"fusions.fused0": (first, 0), "fusions.fused1": (second, 0), "truth": (truth, 0)}
     compared = graph.add("ReenactCompare", (1890, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
-    graph.add("ReenactFusionPreview", (1890, 720), (330, 480), {"fused": (first, 0)}, (1,))
+    graph.add("ReenactFusionPreview", (1890, 840), (330, 420), {"fused": (first, 0)}, (1,))
     graph.video((2270, 40), (compared, 0), (compared, 2), "compare_strategies")
     graph.add("PreviewAny", (2270, 880), (420, 320), {"source": (compared, 1)}, title="Measured against the truth")
     graph.group("Input, and the truth", (0, -30, 310, 740), "input")
@@ -308,8 +308,8 @@ def save_and_reuse_motion() -> Graph:
     decoded = graph.decode((1490, 660), fused)
     graph.video((1490, 1160), (decoded, 0), (decoded, 2), "reused_motion")
     graph.group("Track once and save", (0, -30, 1090, 580), "input")
-    graph.group("Use saved motion", (0, 590, 1450, 1260), "stages")
-    graph.group("Result", (1470, 590, 460, 1260), "output")
+    graph.group("Use saved motion", (0, 590, 1450, 1340), "stages")
+    graph.group("Result", (1470, 590, 460, 1340), "output")
     return graph
 
 

@@ -69,6 +69,9 @@ def test_graph_opens_as_it_was_written(editor, name, tried):
     editor.load_graph(graph)
     assert editor.unknown_nodes() == []
     prompt = editor.prompt()
+    for node in prompt.values():
+        if node["class_type"] == "PreviewAny":  # some front ends send what it shows along
+            node["inputs"] = {"source": node["inputs"]["source"]}
     links = {(str(target), str(origin), output) for _, origin, output, target, _, _ in graph["links"]}
     found = {
         (number, value[0], value[1])
