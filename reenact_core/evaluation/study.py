@@ -172,13 +172,19 @@ def _study_clip(
     prepared = prepare_clip(clip, stages, settings, networks, most, lambda text: step(0, text))
     outcome = measure_methods(prepared, methods, stages, settings, networks, step)
     done = iter(range(len(methods), len(methods) + 1 + len(KINDS)))
-    stranger = None if other is None else first_face(other, stages.track)
+    notes = []
+    stranger = None
+    if other is not None:
+        try:
+            stranger = first_face(other, stages.track)
+        except ReenactError as error:
+            notes.append(f"{clip.name}: nobody else was added as a reference, because of {other.name}: {error}")
     added = measure_added(
         prepared, settings.strategies, stages, networks, stranger, lambda text: step(next(done), text)
     )
     if outcome.pictures is not None:
         write_beside(picture, encode_jpeg(method_sheet(outcome.pictures)))
-    notes = list(outcome.notes)
+    notes += outcome.notes
     if not added:
         notes.append(f"{clip.name}: only {len(prepared.references)} references could be picked, so none was added")
     result = gather([outcome], settings, {}, notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -30,14 +30,24 @@ _CHUNK = 8  # frames read at once
 
 
 class VideoClip:
-    """A video file as an evaluation clip; `limit` > 0 uses its first so many frames only."""
+    """A video file as an evaluation clip; `limit` > 0 uses its first so many frames only.
+
+    The file is opened when its frames or their rate are asked for, so that one that is no video is one clip less and
+    no more. VideoError is raised then.
+    """
 
     def __init__(self, path: Path, limit: int = 0) -> None:
-        """Raises VideoError when nothing can be decoded."""
-        self._reader = VideoReader(path)
+        """Raises VideoError when there is no such file."""
+        if not path.is_file():
+            raise VideoError(f"{path} does not exist. Give a video file, or a folder with video files.")
+        self._path = path
         self._stop = limit or None
         self.name = path.name
         self.signature = f"{path.name}, {path.stat().st_size} bytes, first {limit or 'to last'} frames"
+
+    @cached_property
+    def _reader(self) -> VideoReader:
+        return VideoReader(self._path)
 
     @property
     def frame_rate(self) -> Fraction:
@@ -64,7 +74,7 @@ class VideoClip:
 def find_clips(paths: Sequence[Path], limit: int = 0) -> list[VideoClip]:
     """Clips of video files and of the videos directly inside folders, in order of name within a folder.
 
-    Raises VideoError when a path does not exist, a file is no video, or a folder holds none.
+    Raises VideoError when a path does not exist or a folder holds no video.
     """
     clips = []
     for path in paths:
