@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GROUPS = 6  # passes of the rasteriser
+GROUPS = 3  # passes of the rasteriser
 
 
 def pixel_grid(height: int, width: int) -> Tensor:
@@ -123,7 +123,7 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
     first = (corners[..., :2].amin(2) - 0.5).ceil().clamp(0, size)  # [N,F,2] first pixel centre inside the box
     last = (corners[..., :2].amax(2) - 0.5).floor().clamp(-1, size - 1)
     low, high = vertices[..., 2].amin(), vertices[..., 2].amax()
-    image = torch.arange(count)[:, None, None] * size * size
+    image = torch.arange(count)[:, None, None, None] * size * size
     nothing = torch.iinfo(torch.int64).max
     buffer = torch.full((count * size * size,), nothing)
     # Triangles of like extent go together, so that a few large ones do not make all boxes large.
@@ -132,32 +132,42 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
         reach = int(extent[group].amax()) + 1
         if reach <= 0:
             continue
-        step = pixel_grid(reach, reach).flatten(0, 1).floor()
-        pixel = first[:, group, None] + step  # [N,f,reach^2,2]
-        inner = corners[:, group, None]
-        weights = barycentric_weights(pixel + 0.5, inner[..., :2])
-        inside = (weights >= -1e-6).all(-1) & (pixel <= last[:, group, None]).all(-1)
-        depth = (weights * inner[..., 2]).sum(-1)
+        own, begin, end = (values[:, group, ..., None, None] for values in (corners, first, last))
+        own, step = own.movedim((2, 3), (0, 1)), torch.arange(reach)  # [3,3,N,f,1,1]
+        x, y = begin[:, :, 0] + step, begin[:, :, 1] + step[:, None]  # [N,f,1,reach] and [N,f,reach,1]
+        u, v, w = _barycentric(x + 0.5, y + 0.5, own)  # [N,f,reach,reach] each
+        inside = torch.minimum(torch.minimum(u, v), w) >= -1e-6
+        inside &= (x <= end[:, :, 0]) & (y <= end[:, :, 1])
+        depth = (u * own[0, 2] + v * own[1, 2] + w * own[2, 2])[inside]
         level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
-        key = level * faces + group[:, None]
-        cell = (pixel[..., 1] * size + pixel[..., 0]).long() + image
-        buffer.scatter_reduce_(0, cell[inside], key[inside], "amin")
+        key = level * faces + group[:, None, None].expand(inside.shape)[inside]
+        cell = (y * size + x).long() + image
+        buffer.scatter_reduce_(0, cell[inside], key, "amin")
     seen = (buffer != nothing).reshape(count, size, size)
     triangle = torch.where(seen, buffer.reshape(count, size, size) % faces, -1)
-    chosen = corners.flatten(0, 1)[triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]
-    barycentric = barycentric_weights(pixel_grid(size, size).expand(count, -1, -1, -1), chosen[..., :2])
-    return triangle, barycentric * seen[..., None]
+    planes = corners.flatten(0, 1).movedim(0, 2)  # [3,3,N*F]
+    chosen = planes[..., triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]  # [3,3,N,size,size]
+    axis = torch.arange(size) + 0.5
+    return triangle, torch.stack(_barycentric(axis, axis[:, None], chosen), -1) * seen[..., None]
 
 
 def barycentric_weights(points: Tensor, corners: Tensor) -> Tensor:
     """Barycentric coordinates [..,3] of points [..,2] in triangles [..,3,2]."""
-    a, b, c = corners.unbind(-2)
-    ab, ac, ap = b - a, c - a, points - a
-    area = ab[..., 0] * ac[..., 1] - ab[..., 1] * ac[..., 0]
-    area = torch.where(area.abs() < 1e-9, torch.full_like(area, 1e-9), area)
-    v = (ap[..., 0] * ac[..., 1] - ap[..., 1] * ac[..., 0]) / area
-    w = (ab[..., 0] * ap[..., 1] - ab[..., 1] * ap[..., 0]) / area
-    return torch.stack([1 - v - w, v, w], dim=-1)
+    x, y = points.unbind(-1)
+    return torch.stack(_barycentric(x, y, corners.movedim((-2, -1), (0, 1))), -1)
+
+
+def _barycentric(x: Tensor, y: Tensor, corners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of points x, y [..] in triangles [3,2 or 3,..], coordinate by coordinate: several times as fast as with
+    the coordinates of a point side by side."""
+    (ax, ay, *_), (bx, by, *_), (cx, cy, *_) = corners
+    across_b, down_b, across_c, down_c = bx - ax, by - ay, cx - ax, cy - ay
+    area = across_b * down_c - down_b * across_c
+    area = torch.where(area.abs() < 1e-9, 1e-9, area)
+    across, down = x - ax, y - ay
+    v = (across * down_c - down * across_c) / area
+    w = (across_b * down - down_b * across) / area
+    return 1 - v - w, v, w
 
 
 def fill_outwards(values: Tensor, known: Tensor) -> Tensor:

@@ -32,7 +32,9 @@ def away_from(person: Tensor, size: tuple[int, int]) -> np.ndarray:
     """Where a picture of `size` (H, W) shows nobody, 255 or 0: uint8 [H,W]. `person` is its matte [1,h,w] in 0..1."""
     reach = 2 * int(CLEARANCE * max(size) / 2) + 1
     away = F.interpolate(person[None].float(), size=size, mode="bilinear", align_corners=False)
-    away = F.max_pool2d(away, reach, 1, reach // 2)[0, 0] < 0.3
+    for window in (reach, 1), (1, reach):  # a square's largest value, along one axis after the other
+        away = F.max_pool2d(away, window, 1, (window[0] // 2, window[1] // 2))
+    away = away[0, 0] < 0.3
     return (away.byte() * 255).cpu().numpy()
 
 
