@@ -24,8 +24,8 @@ from torch import Tensor
 
 from . import geometry
 from .canonical_shape import average_shape
-from .motion_models.face_mesh import visible_vertices
 from .motion_models.mesh_flows import MESH_POINTS
+from .motion_models.mesh_references import visible_vertices
 from .references import frame_sharpness
 from .types import Faces, References
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import ReenactError
-from ..motion_models.face_mesh import visible_vertices
 from ..motion_models.mesh_flows import MESH_POINTS
+from ..motion_models.mesh_references import visible_vertices
 from ..pose import descriptor
 from ..tracking import FaceTracker, PersonMatte
 from ..types import Faces

@@ -14,10 +14,10 @@ from torch import Tensor
 from .. import geometry
 from ..face_regions import INNER_LIPS
 from ..motion_models import mesh_flows
-from ..motion_models.face_mesh import GRID, EncodedReferences, coarsen
 from ..motion_models.mesh_boxes import BOX_LIFT
 from ..motion_models.mesh_flows import FINER, MESH_POINTS, Flows, box_points
-from ..motion_models.mesh_network import FINE
+from ..motion_models.mesh_network import FINE, GRID
+from ..motion_models.mesh_references import EncodedReferences, coarsen
 from ..types import Faces
 from .augmentation import (
     Augmentation,

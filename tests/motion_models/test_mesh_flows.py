@@ -8,8 +8,8 @@ import torch
 from reenact_core import geometry
 from reenact_core.images import read_image
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import visible_vertices
 from reenact_core.motion_models.mesh_flows import BACKGROUND, HEAD, MESH, MESH_POINTS, TORSO
+from reenact_core.motion_models.mesh_references import visible_vertices
 
 from ..faces import posed_faces, shared, turned
 

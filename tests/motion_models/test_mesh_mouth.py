@@ -7,8 +7,9 @@ import torch
 
 from reenact_core import geometry
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import upsample_deformation, visible_vertices
+from reenact_core.motion_models.face_mesh import upsample_deformation
 from reenact_core.motion_models.mesh_mouth import DARK, LIPS, darken, hold_teeth, unknown_share
+from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.types import Faces
 
 from ..faces import posed_faces, turned

@@ -8,7 +8,8 @@ import torch
 from reenact_core import geometry
 from reenact_core.contact import LIDS, LIPS
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import upsample_deformation, visible_vertices
+from reenact_core.motion_models.face_mesh import upsample_deformation
+from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.motion_models.mesh_seams import redraw_seams
 
 from ..faces import posed_faces, turned
