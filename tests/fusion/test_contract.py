@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 import torch
+from PIL import Image
 
 from reenact_core.commands.options import add_strategy, chosen_strategy
 from reenact_core.errors import ReenactError
@@ -20,6 +22,7 @@ from reenact_core.fusion.base import apply_prior, match_size, parameter
 from reenact_core.fusion.regional import Regional
 from reenact_core.fusion.strengths import settle
 from reenact_core.types import Evidence
+from reenact_core.video import VideoReader
 
 from ..faces import ROOT, random_evidence
 
@@ -383,8 +386,9 @@ def test_a_family_of_strategies_may_share_an_unnamed_base(own_registry):
     assert strategy_class("mean") is not Variant
 
 
-def test_a_strategy_file_is_all_it_takes(tmp_path):
-    """The package, with one more file in `fusion/`, knows that file's strategy."""
+@pytest.fixture
+def dropped_in(tmp_path):
+    """A folder with the package and one more file in its `fusion/`."""
     package = tmp_path / "reenact_core"
     package.mkdir()
     source = ROOT / "reenact_core"
@@ -394,6 +398,37 @@ def test_a_strategy_file_is_all_it_takes(tmp_path):
     shutil.copytree(source / "fusion", package / "fusion", ignore=shutil.ignore_patterns("__pycache__"))
     mean = (source / "fusion" / "mean.py").read_text()
     (package / "fusion" / "dropped_in.py").write_text(mean.replace('"mean"', '"dropped_in"').replace("Mean", "Dropped"))
+    return tmp_path
+
+
+def test_a_strategy_file_is_all_it_takes(dropped_in):
     code = "from reenact_core.fusion import strategy_names; print(*strategy_names())"
-    known = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    known = subprocess.run([sys.executable, "-c", code], cwd=dropped_in, capture_output=True, text=True, check=True)
     assert "dropped_in" in known.stdout.split()
+
+
+@pytest.mark.slow
+def test_a_strategy_file_takes_part_in_a_study_and_a_comparison(dropped_in):
+    with VideoReader(ROOT / "samples" / "driving.mp4") as reader:
+        frames = [(frame * 255).byte().permute(1, 2, 0).numpy() for frame in reader.frames(range(10))]
+    first, *more = map(Image.fromarray, frames)
+    clip = str(dropped_in / "clip.webp")
+    first.save(clip, save_all=True, append_images=more, duration=40)
+
+    def reenact(*arguments: str) -> str:
+        command = [sys.executable, "-m", "reenact_core.cli", *arguments, "--size", "64"]
+        return subprocess.run(command, cwd=dropped_in, capture_output=True, text=True, check=True).stdout
+
+    reenact(
+        "study", "--clips", clip, "--references", "2", "--most-frames", "1", "--strategies", "mean", "dropped_in",
+        "--models", "face_mesh_rules", "--output", "study",
+    )  # fmt: skip
+    study = json.loads((dropped_in / "study" / "study.json").read_text())["models"]["face_mesh_rules"]
+    measured = {row["method"]["name"]: row["values"] for row in study["evaluation"]["rows"]}
+    assert measured["dropped_in"] == measured["mean"]
+    table = reenact(
+        "compare", "--references", str(ROOT / "samples" / "references"), "--driving", clip, "--truth",
+        "--motion", "absolute", "--strategies", "mean", "dropped_in", "--output", "compared.png",
+    )  # fmt: skip
+    assert "| dropped_in |" in table
+    assert (dropped_in / "compared.png").is_file()
