@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .head_channels import PARTS, PREFIXES, part_weights
-from .motion_models.mesh_flows import CHIN, FOREHEAD, RIGID, face_height, vertex_normals
+from .motion_models.mesh_flows import CHIN, FOREHEAD, RIGID, lip_gap, vertex_normals
 from .tracking import BLENDSHAPE_NAMES, canonical_mesh
 from .types import Faces
 
@@ -29,7 +29,6 @@ GLANCING = 0.03  # weight of a vertex seen edge-on or not at all: better than no
 OUTLIER = 0.012  # distance from the mean, in face heights, at which a view of a vertex counts half
 ROUNDS = 4
 PARTED = 8.0  # effort of the mouth per face height of parted lips: coefficients alone take many a grin for rest
-MIDDLE_LIPS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))  # upper, lower
 
 
 class HeadPose(NamedTuple):
@@ -124,12 +123,6 @@ def _calm_by_part(faces: Faces) -> Tensor:
     effort[:, PARTS.index("mouth")] += (PARTED * lip_gap(faces.landmarks)).square()
     least = effort.quantile(0.1, dim=0) if len(effort) > 20 else effort.amin(0)
     return torch.exp(-(effort - least).clamp_min(0) / (2 * CALM**2))
-
-
-def lip_gap(landmarks: Tensor) -> Tensor:
-    """Opening between the lips [N] of landmarks [N,478,3], in face heights."""
-    points = landmarks[:, torch.tensor(MIDDLE_LIPS)]  # [N,P,2,3]
-    return (points[:, :, 0] - points[:, :, 1]).norm(dim=-1).mean(1) / face_height(landmarks)
 
 
 def _by_part(away: Tensor) -> Tensor:

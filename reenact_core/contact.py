@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .canonical_shape import MIDDLE_LIPS, average_shape
+from .canonical_shape import average_shape
+from .face_regions import LIP_PAIRS
 
 # Upper and lower points that meet; the corners between which they do stay where they are.
-LIPS = (*MIDDLE_LIPS, (80, 88), (310, 318), (191, 95), (415, 324))
 LIDS = (
     ((159, 145), (158, 153), (160, 144), (161, 163), (157, 154), (173, 155), (246, 7)),
     ((386, 374), (385, 380), (387, 373), (388, 390), (384, 381), (398, 382), (466, 249)),
@@ -70,7 +70,7 @@ def _change(shapes: Tensor, seam: _Seam, opening: Tensor) -> Tensor:
 
 @cache
 def _lips() -> _Seam:
-    return _seam(LIPS, LIP_CORNERS, UPPER_LIP_SHARE, LIP_SPREAD)
+    return _seam(LIP_PAIRS, LIP_CORNERS, UPPER_LIP_SHARE, LIP_SPREAD)
 
 
 @cache

@@ -23,6 +23,9 @@ LEFT_LIDS = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 RIGHT_IRIS, LEFT_IRIS = (468, 469, 470, 471, 472), (473, 474, 475, 476, 477)
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+# Upper and lower points of the inner lips that meet, from the middle outwards; the first five tell the opening.
+LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (191, 95), (415, 324))
+MIDDLE_LIPS = LIP_PAIRS[:5]
 # Points of the head that expressions hardly move: forehead, nose bridge, temples, cheek bones.
 STEADY = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454)
 EYE_REACH, MOUTH_REACH = 1.7, 1.35  # regions are this much larger than lids and lips: their folds move with them

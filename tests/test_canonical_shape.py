@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from reenact_core.canonical_shape import MIDDLE_LIPS, average_shape, fuse_shape, head_pose, lip_gap
-from reenact_core.contact import LIP_CORNERS, LIPS
+from reenact_core.canonical_shape import average_shape, fuse_shape, head_pose
+from reenact_core.contact import LIP_CORNERS
+from reenact_core.face_regions import LIP_PAIRS, MIDDLE_LIPS
+from reenact_core.motion_models.mesh_flows import lip_gap
 from reenact_core.pose_limits import limit_angles, soft_limit, uncovered
 from reenact_core.tracking import BLENDSHAPE_NAMES
 from reenact_core.types import Faces
@@ -67,9 +69,9 @@ def test_a_mouth_is_taken_as_a_whole():
     """A shut mouth, a pout and four cries whose corners are where the pout's are: the rest's lip is no mixture."""
     faces = posed_faces([turned(0)] * 6)
     height = average_shape()[:, 1] * 110
-    lower = [low for _, low in LIPS]
+    lower = [low for _, low in LIP_PAIRS]
     middle = 1 - (average_shape()[lower, 0] / average_shape()[LIP_CORNERS[0], 0]).abs()  # 0 at the corners, 1 between
-    ring = [*LIP_CORNERS, *lower, *(up for up, _ in LIPS)]
+    ring = [*LIP_CORNERS, *lower, *(up for up, _ in LIP_PAIRS)]
     faces.landmarks[1, ring, 1] += 7.0
     for view, drop in ((2, 6.0), (3, 7.0), (4, 8.0), (5, 9.0)):
         faces.landmarks[view, LIP_CORNERS, 1] += 7.0

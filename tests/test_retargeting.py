@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from reenact_core import geometry
-from reenact_core.contact import LIPS
 from reenact_core.decoding import decode
 from reenact_core.errors import ReenactError
+from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.fusing import Smoothing, fuse_references
 from reenact_core.fusion import strategy_class
 from reenact_core.images import read_image
@@ -205,7 +205,7 @@ def test_a_channel_alone_moves_and_its_gain_says_how_far(several, channel):
 def test_an_open_mouth_in_the_first_reference_does_not_stay_open(several):
     calm = posed_faces([turned(5), turned(8)], (300, 200), 180)
     lips = calm.landmarks.clone()
-    for upper, lower in LIPS:
+    for upper, lower in LIP_PAIRS:
         lips[:, lower] = lips[:, upper]
     closed = automatic(calm._replace(landmarks=lips), several)
     assert float(opening(several.faces)[0]) > 3.5

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .. import canonical_shape
+from ..motion_models import mesh_flows
 from ..motion_models.mesh_flows import face_height
 from ..pose import euler_degrees
 from ..tracking import BLENDSHAPE_NAMES
@@ -101,7 +101,7 @@ def channel_agreement(driver: Faces, result: Faces) -> tuple[ChannelAgreement, .
 
 def lip_gap(faces: Faces) -> Tensor:
     """Opening between the lips [T] in face heights."""
-    return canonical_shape.lip_gap(faces.landmarks)
+    return mesh_flows.lip_gap(faces.landmarks)
 
 
 def lid_gap(faces: Faces) -> Tensor:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS, STEADY
+from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, MIDDLE_LIPS, RIGHT_LIDS, STEADY
 from ..tracking import canonical_mesh
 from ..types import Faces
 
@@ -57,6 +57,12 @@ class Flows(NamedTuple):
 def face_height(landmarks: Tensor) -> Tensor:
     """Distance forehead to chin in pixels, in 3-D so that nodding does not shorten it: [N]."""
     return (landmarks[:, FOREHEAD] - landmarks[:, CHIN]).norm(dim=-1).clamp_min(1e-3)
+
+
+def lip_gap(landmarks: Tensor) -> Tensor:
+    """Opening between the lips [N] of landmarks [N,478,3], in face heights."""
+    points = landmarks[:, torch.tensor(MIDDLE_LIPS)]  # [N,P,2,3]
+    return (points[:, :, 0] - points[:, :, 1]).norm(dim=-1).mean(1) / face_height(landmarks)
 
 
 def vertex_normals(landmarks: Tensor) -> Tensor:

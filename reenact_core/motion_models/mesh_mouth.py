@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..canonical_shape import MIDDLE_LIPS, lip_gap
-from ..face_regions import INNER_LIPS
+from ..face_regions import INNER_LIPS, LIP_PAIRS, MIDDLE_LIPS
 from ..tracking import canonical_mesh
+from .mesh_flows import lip_gap
 from .mesh_seams import draw, windows
 
-LIPS = (*MIDDLE_LIPS, (80, 88), (310, 318), (191, 95), (415, 324))  # upper and lower points of the inner lips
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
 OPEN = (0.03, 0.06)  # the same for the opening itself, in face heights
 EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
@@ -111,7 +110,7 @@ class _Mouth(NamedTuple):
 
     vertices: Tensor  # [V] long
     triangles: Tensor  # [f,3] long, numbers into V
-    upper: Tensor  # [P] long, the vertices of `LIPS`
+    upper: Tensor  # [P] long, the vertices of `LIP_PAIRS`
     lower: Tensor  # [P] long
     down: Tensor  # [V] 0 at the upper lip, 1 at the lower, 0.5 in the corners
     column: Tensor  # [V] long, the pair to which a vertex belongs, P in the corners
@@ -120,11 +119,11 @@ class _Mouth(NamedTuple):
 @cache
 def _mouth() -> _Mouth:
     _, triangles = canonical_mesh()
-    vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIPS).T
+    vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIP_PAIRS).T
     number = torch.full((int(triangles.max()) + 1,), -1)
     number[vertices] = torch.arange(len(vertices))
     inner = number[triangles]
-    down, column = torch.full((len(vertices),), 0.5), torch.full((len(vertices),), len(LIPS))
+    down, column = torch.full((len(vertices),), 0.5), torch.full((len(vertices),), len(LIP_PAIRS))
     for side, place in ((upper, 0.0), (lower, 1.0)):
-        down[number[side]], column[number[side]] = place, torch.arange(len(LIPS))
+        down[number[side]], column[number[side]] = place, torch.arange(len(LIP_PAIRS))
     return _Mouth(vertices, inner[(inner >= 0).all(1)], upper, lower, down, column)

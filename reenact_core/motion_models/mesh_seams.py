@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LEFT_LIDS, MESH_POINTS, RIGHT_LIDS
+from ..face_regions import INNER_LIPS, LEFT_LIDS, LIP_PAIRS, MESH_POINTS, RIGHT_LIDS
 from ..tracking import canonical_mesh
 from .mesh_flows import CHIN, FOREHEAD
 
@@ -63,7 +63,7 @@ def _lips_inwards(moved: Tensor, local: Tensor) -> Tensor:
 
     The tracker puts the rims where the lips end, give or take a line of teeth, which closed lips would show.
     """
-    lower, upper = torch.tensor(INNER_LIPS[1:10]), torch.tensor(INNER_LIPS[:10:-1])  # corners left out
+    upper, lower = torch.tensor(LIP_PAIRS).T
     wider = moved[:, :, upper] - moved[:, :, lower]  # [T,R,P,2] how much wider the reference's lips are apart
     up = F.normalize(local[:, FOREHEAD, :2] - local[:, CHIN, :2], dim=-1)[:, None, None]
     onto = RIM * wider * ((wider * up).sum(-1, keepdim=True) > 0)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from reenact_core import geometry
+from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
 from reenact_core.motion_models.face_mesh import upsample_deformation
-from reenact_core.motion_models.mesh_mouth import DARK, LIPS, darken, hold_teeth, unknown_share
+from reenact_core.motion_models.mesh_mouth import DARK, darken, hold_teeth, unknown_share
 from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.types import Faces
 
@@ -17,7 +18,7 @@ from ..faces import posed_faces, turned
 BOX = torch.tensor([[28.0, 18.0, 200.0]])
 SIZE, CANVAS = 800, (256, 256)
 UPPER, LOWER = 13, 14
-UPPERS = [upper for upper, _ in LIPS]
+UPPERS = [upper for upper, _ in LIP_PAIRS]
 
 
 def joined(*faces: Faces) -> Faces:

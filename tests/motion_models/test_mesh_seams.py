@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from reenact_core import geometry
-from reenact_core.contact import LIDS, LIPS
+from reenact_core.contact import LIDS
+from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
 from reenact_core.motion_models.face_mesh import upsample_deformation
 from reenact_core.motion_models.mesh_references import visible_vertices
@@ -22,7 +23,7 @@ SEAMS = {"lips": (13, 14), "right lids": (159, 145), "left lids": (386, 374)}
 def shut(faces):
     """The faces with lips and lids closed."""
     landmarks = faces.landmarks.clone()
-    for upper, lower in (*LIPS, *LIDS[0], *LIDS[1]):
+    for upper, lower in (*LIP_PAIRS, *LIDS[0], *LIDS[1]):
         landmarks[:, [upper, lower]] = landmarks[:, [upper, lower]].mean(1, keepdim=True)
     return faces._replace(landmarks=landmarks)
 
