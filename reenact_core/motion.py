@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .errors import FaceError, ReenactError, VideoError
 from .motion_models.base import MotionModel
+from .parallel import aside
 from .references import most_neutral
 from .scenery import CameraFollower
 from .shots import PictureChanges, find_shots
@@ -51,19 +52,20 @@ def encode_motion(
 
     changes, scenery = PictureChanges(), CameraFollower()
 
-    def watched() -> Iterable[Tensor]:
+    def watched(watch_scenery: Callable[[Tensor], None]) -> Iterable[Tensor]:
         for chunk in changes.watch(chunks):
             canvas.append((chunk.shape[-2], chunk.shape[-1]))
             recent[:] = [chunk]
+            watch_scenery(chunk)
             yield chunk
 
     parts: list[Faces] = []
-    for faces in tracker.track_video(watched(), face_index=face_index):
-        parts.append(faces.cpu())
-        scenery.watch(recent[0])
-        if model is not None and box is None and parts[-1].found.any():
-            box = model.driving_box(parts[-1])
-        codes.append(None if model is None or box is None else model.encode_driving(recent[0], box))
+    with aside(scenery.watch) as watch_scenery:
+        for faces in tracker.track_video(watched(watch_scenery), face_index=face_index):
+            parts.append(faces.cpu())
+            if model is not None and box is None and parts[-1].found.any():
+                box = model.driving_box(parts[-1])
+            codes.append(None if model is None or box is None else model.encode_driving(recent[0], box))
     if not parts:
         raise VideoError("The driving video has no frames. Give a video or folder with at least one frame.")
     faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))

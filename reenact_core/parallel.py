@@ -47,6 +47,30 @@ def prefetched(items: Iterable[Item]) -> Iterator[Item]:
             torch.set_num_threads(torch.get_num_threads())  # threads that are begun later shall not take after that one
 
 
+@contextmanager
+def aside(work: Callable[[Item], Any]) -> Iterator[Callable[[Item], None]]:
+    """Gives a function that hands items to `work`, which takes them in order on a thread of its own.
+
+    A call waits until the item before is done, so that at most one is held. All are done when the context ends; an
+    exception of `work` comes out at the next call or there.
+    """
+    pool = ThreadPoolExecutor(1, "reenact-aside", torch.set_num_threads, (1,))
+    handed: list[Future[Any]] = []
+
+    def hand(item: Item) -> None:
+        for before in handed:
+            before.result()
+        handed[:] = [pool.submit(work, item)]
+
+    try:
+        yield hand
+        for last in handed:
+            last.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(torch.get_num_threads())  # threads that are begun later shall not take after that one
+
+
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], device: torch.device) -> Generator[Result, None, None]:
     """`work(item)` of every item, in order; on a CPU some are computed ahead on threads.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from reenact_core.parallel import MOST_WORKERS, ahead, prefetched, undivided
+from reenact_core.parallel import MOST_WORKERS, ahead, aside, prefetched, undivided
 
 CPU = torch.device("cpu")
 
@@ -88,3 +88,25 @@ def test_threads_are_given_back_after_undivided_work(threads):
     with undivided(CPU) as allowed:
         assert (torch.get_num_threads(), allowed) == (1, threads)
     assert torch.get_num_threads() == threads
+
+
+def test_work_aside_is_in_order_complete_and_elsewhere(threads):
+    seen, where = [], set()
+
+    def work(number: int) -> None:
+        seen.append(number)
+        where.add(threading.get_ident())
+
+    with aside(work) as hand:
+        for number in range(20):
+            hand(number)
+            assert len(seen) >= number, "at most one is held"
+    assert seen == list(range(20))
+    assert len(where) == 1
+    assert threading.get_ident() not in where
+    assert torch.get_num_threads() == threads
+
+
+def test_an_exception_aside_comes_out():
+    with pytest.raises(ZeroDivisionError), aside(lambda number: 1 // number) as hand:
+        hand(0)
