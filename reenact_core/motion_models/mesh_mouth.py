@@ -18,11 +18,12 @@ from torch import Tensor
 from .. import geometry
 from ..face_regions import INNER_LIPS, LIP_PAIRS, MIDDLE_LIPS
 from ..tracking import canonical_mesh
-from .mesh_flows import lip_gap
+from .mesh_flows import face_height, lip_gap
 from .mesh_seams import draw, windows
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
-OPEN = (0.03, 0.06)  # the same for the opening itself, in face heights
+ROUND = (0.3, 0.45)  # the same for the opening's height over its width: a wide smile shows teeth, not a hole
+CORNERS = (78, 308)
 EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
 CHEEKS = (50, 280)
 DARK = (0.35, 0.22, 0.22)  # of the cheeks' colour
@@ -38,7 +39,7 @@ class Hollow(NamedTuple):
 def hold_teeth(
     places: Tensor, driving: Tensor, references: Tensor, share: Tensor, local: Tensor, unit: Tensor
 ) -> Hollow | None:
-    """Undo the stretching inside the lips in `places`, in place. None where there is none.
+    """Undo the stretching inside round open lips in `places`, in place. None where there is none.
 
     Args:
         places: [T,R,S,S,2] where to look, normalised in the reference.
@@ -47,7 +48,8 @@ def hold_teeth(
     """
     opening, shown = lip_gap(driving), lip_gap(references)
     ratio = (shown / opening[:, None].clamp_min(1e-6)).clamp_min(1e-3)  # [T,R]
-    begun = _step(1 / ratio, WIDER) * _step(opening, OPEN)[:, None]
+    width = (driving[:, CORNERS[0]] - driving[:, CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
+    begun = _step(1 / ratio, WIDER) * _step(opening * face_height(driving) / width, ROUND)[:, None]
     if not bool((begun > 0).any()):
         return None
     mouth, middle = _mouth(), len(MIDDLE_LIPS)
