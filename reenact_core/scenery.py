@@ -28,7 +28,7 @@ REACH = 0.7  # pixels of the small picture by which corners that agree may diffe
 STILL = 0.006  # largest movement, in shares of the longer side, that counts as none
 KNOWN = 0.8  # share of frames in which the camera has to be found
 OFTEN = 8  # frames between two looks for the first frame's features, which cost more than all the rest
-PATIENCE = 8  # frames without it, after which nobody looks any further
+PATIENCE = 8  # frames in a row without it, after which nobody looks any further
 
 
 class CameraFollower:
@@ -40,7 +40,7 @@ class CameraFollower:
         self._found: list[bool] = []
         self._size = (0, 0)  # (H, W) of a frame
         self._first: SceneFeatures | None = None
-        self._missed = 0  # frames without a known camera
+        self._missed = 0  # frames in a row without a known camera
         self._looked = 0  # the last frame in which features were looked for
         self._key = np.zeros((0, 0), np.uint8)
         self._key_map = np.eye(3)
@@ -51,7 +51,7 @@ class CameraFollower:
         self._size = (chunk.shape[-2], chunk.shape[-1])
         for frame in chunk:
             place = self._locate(frame) if self._missed < PATIENCE else None
-            self._missed += place is None
+            self._missed = self._missed + 1 if place is None else 0
             self._found.append(place is not None)
             self._maps.append(self._maps[-1] if place is None else place)
 
