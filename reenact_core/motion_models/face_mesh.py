@@ -23,7 +23,7 @@ from . import mesh_flows
 from .base import MotionModel, Painter
 from .mesh_boxes import steady_boxes
 from .mesh_flows import MESH
-from .mesh_mouth import CHEEKS, darken, hold_teeth, unknown_share
+from .mesh_mouth import CHEEKS, darken, hold_teeth, roundness, unknown_share
 from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, decide, network_inputs, sample_each
 from .mesh_references import EncodedReferences, encode
 from .mesh_refiner import MeshRefiner
@@ -118,7 +118,12 @@ class FaceMesh(MotionModel):
         places = None
         if encoded.extent is not None:
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
-        levels = None if mixed.context is None else (mixed.context,)
+        levels = None
+        if mixed.context is not None:
+            # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness.
+            mouth = roundness(flows.vertices)[:, None, None, None] * flows.openings[:, :1]
+            mouth = mouth[:, None].to(mixed.context).expand(-1, distance.shape[1], -1, -1, -1)
+            levels = (torch.cat([mixed.context, mouth], 2),)
         evidence = Evidence(features, confidence, distance, prior, scores, levels, places=places, strengths=strengths)
         return evidence, mixed
 

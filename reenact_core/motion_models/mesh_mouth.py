@@ -22,7 +22,7 @@ from .mesh_flows import face_height, lip_gap
 from .mesh_seams import draw, windows
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
-ROUND = (0.3, 0.45)  # the same for the opening's height over its width: a wide smile shows teeth, not a hole
+ROUND = (0.3, 0.45)  # height over width of a mouth that begins to be round, and of one that is
 CORNERS = (78, 308)
 EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
 CHEEKS = (50, 280)
@@ -48,8 +48,7 @@ def hold_teeth(
     """
     opening, shown = lip_gap(driving), lip_gap(references)
     ratio = (shown / opening[:, None].clamp_min(1e-6)).clamp_min(1e-3)  # [T,R]
-    width = (driving[:, CORNERS[0]] - driving[:, CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
-    begun = _step(1 / ratio, WIDER) * _step(opening * face_height(driving) / width, ROUND)[:, None]
+    begun = _step(1 / ratio, WIDER) * roundness(driving)[:, None]
     if not bool((begun > 0).any()):
         return None
     mouth, middle = _mouth(), len(MIDDLE_LIPS)
@@ -77,6 +76,12 @@ def hold_teeth(
     for t, (x, y) in enumerate(corner.long().tolist()):
         places[t, :, y : y + side, x : x + side] += change[t].to(places)
     return Hollow(corner.long(), unknown[:, :, None].to(places))
+
+
+def roundness(landmarks: Tensor) -> Tensor:
+    """How round the open mouths of landmarks [T,478,3] are: [T], 0 where lips are closed or smile, 1 in an "oh"."""
+    width = (landmarks[:, CORNERS[0]] - landmarks[:, CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
+    return _step(lip_gap(landmarks) * face_height(landmarks) / width, ROUND)
 
 
 def darken(features: Tensor, hollow: Hollow, pictures: Tensor, cheeks: Tensor) -> None:

@@ -18,6 +18,7 @@ from .mesh_network import CONTEXT, FINE, double, merge, norm_block
 STEP = 2  # pixels per side that one cell of the fine grid holds
 REFINED = STEP * FINE
 REACH = 0.5  # largest change of a channel
+TOLD = CONTEXT + 1  # channels: the network's context, and where nothing shall be changed
 
 
 class MeshRefiner(nn.Module):
@@ -54,8 +55,9 @@ class MeshRefiner(nn.Module):
         twin.load_state_dict(self.state_dict())
         return twin.eval()
 
-    def forward(self, pictures: Tensor, context: Tensor) -> Tensor:
-        """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures."""
+    def forward(self, pictures: Tensor, told: Tensor) -> Tensor:
+        """Pictures [T,3,S,S] in [0,1], mended. `told` [T,TOLD,FINE,FINE] is fused like the pictures."""
+        context, calm = told.split([CONTEXT, 1], 1)
         size = pictures.shape[-1]
         small = _resize(pictures, REFINED)
         parts = F.pixel_unshuffle(small, STEP), context
@@ -66,7 +68,9 @@ class MeshRefiner(nn.Module):
         x = self.up1(torch.cat([double(x), skip1], 1))
         x = self.up0(torch.cat([double(x), skip0], 1))
         left = self.leave(x).float().contiguous()  # three channels last would be slow from here on
-        residual = _soften(REACH * torch.tanh(F.pixel_shuffle(left, STEP)))
+        residual = REACH * torch.tanh(F.pixel_shuffle(left, STEP))
+        calm = F.interpolate(calm.float(), scale_factor=float(STEP), mode="bilinear", align_corners=False)
+        residual = _soften(residual * (1 - calm))
         return _resize(residual, size).to(pictures).add_(pictures)
 
 

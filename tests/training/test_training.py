@@ -16,7 +16,8 @@ from reenact_core import cli, geometry
 from reenact_core.errors import CheckpointError, ReenactError
 from reenact_core.evaluation.networks import LPIPS_FILE
 from reenact_core.motion_models.face_mesh import FaceMesh
-from reenact_core.motion_models.mesh_network import CONTEXT, FINE
+from reenact_core.motion_models.mesh_network import FINE
+from reenact_core.motion_models.mesh_refiner import TOLD
 from reenact_core.motion_models.mesh_weights import load_networks, new_networks
 from reenact_core.tracking import FaceTracker, PersonMatte
 from reenact_core.training.augmentation import Augmentation
@@ -187,7 +188,7 @@ def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
     torch.manual_seed(0)
     refiner = new_networks(8, 8).refiner
     truth = texture(256, 256)[None]
-    context = torch.zeros(1, CONTEXT, FINE, FINE)
+    context = torch.zeros(1, TOLD, FINE, FINE)
     assert torch.equal(refiner(truth, context), truth)
     wrong = (truth * 0.8 + 0.1).clamp(0, 1)
     optimiser = torch.optim.Adam(refiner.parameters(), 3e-3)
@@ -205,7 +206,7 @@ def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
 def test_the_refiner_takes_pictures_of_any_size(size):
     refiner = new_networks(8, 8).refiner
     nn.init.constant_(refiner.leave.get_parameter("bias"), 0.2)
-    changed = refiner(torch.full((2, 3, size, size), 0.5), torch.zeros(2, CONTEXT, FINE, FINE)).detach()
+    changed = refiner(torch.full((2, 3, size, size), 0.5), torch.zeros(2, TOLD, FINE, FINE)).detach()
     assert changed.shape == (2, 3, size, size)
     assert torch.allclose(changed, changed.mean(), atol=1e-5)
     assert float(changed.mean()) > 0.55
