@@ -122,8 +122,7 @@ class FaceMesh(MotionModel):
         if mixed.context is not None:
             # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness.
             mouth = roundness(flows.vertices)[:, None, None, None] * flows.openings[:, :1]
-            mouth = mouth[:, None].to(mixed.context).expand(-1, distance.shape[1], -1, -1, -1)
-            levels = (torch.cat([mixed.context, mouth], 2),)
+            levels = (mixed.context, mouth[:, None].to(mixed.context).expand(-1, distance.shape[1], -1, -1, -1))
         evidence = Evidence(features, confidence, distance, prior, scores, levels, places=places, strengths=strengths)
         return evidence, mixed
 

@@ -201,10 +201,11 @@ def stretch(place: Tensor, per_box: Tensor) -> Tensor:
 def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") -> Tensor:
     """Images [R,C,H,W] each looked up by its own deformations [T,R,h,w,2]: [T,R,C,h,w].
 
-    Frame by frame, because the images of a batch over frames and references would have to be copied.
+    One look-up for all: to repeat the images for every frame costs less than to put frames together afterwards.
     """
-    looks = [geometry.sample(images, places, padding) for places in deformation.unbind(0)]
-    return looks[0][None] if len(looks) == 1 else torch.stack(looks)
+    frames = len(deformation)
+    looks = geometry.sample(images.repeat(frames, 1, 1, 1), deformation.flatten(0, 1), padding)
+    return looks.unflatten(0, deformation.shape[:2])
 
 
 def _head(head: nn.Conv2d, x: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from .mesh_network import CONTEXT, FINE, double, merge, norm_block
 STEP = 2  # pixels per side that one cell of the fine grid holds
 REFINED = STEP * FINE
 REACH = 0.5  # largest change of a channel
-TOLD = CONTEXT + 1  # channels: the network's context, and where nothing shall be changed
 
 
 class MeshRefiner(nn.Module):
@@ -55,9 +54,9 @@ class MeshRefiner(nn.Module):
         twin.load_state_dict(self.state_dict())
         return twin.eval()
 
-    def forward(self, pictures: Tensor, told: Tensor) -> Tensor:
-        """Pictures [T,3,S,S] in [0,1], mended. `told` [T,TOLD,FINE,FINE] is fused like the pictures."""
-        context, calm = told.split([CONTEXT, 1], 1)
+    def forward(self, pictures: Tensor, context: Tensor, calm: Tensor) -> Tensor:
+        """Pictures [T,3,S,S] in [0,1], mended where `calm` [T,1,FINE,FINE] is 0, not where it is 1. `context`
+        [T,CONTEXT,FINE,FINE] is fused like the pictures."""
         size = pictures.shape[-1]
         small = _resize(pictures, REFINED)
         parts = F.pixel_unshuffle(small, STEP), context

@@ -187,9 +187,9 @@ def sample_loss(
                     output.deformation, output.confidence, sample.exact, size, float(sample.boxes[0, 2])
                 )
                 loss = loss + weights.exact_flow * missed + weights.hidden * trusted
-        context = None if evidence.levels is None else fuse_level(evidence.levels[0], shares.mean(2, keepdim=True))
-    if refine and model.refiner is not None and context is not None:
-        result = torch.lerp(truth, model.refiner(fused, context), shown)
+        levels = [fuse_level(level, shares.mean(2, keepdim=True)) for level in evidence.levels or ()]
+    if refine and model.refiner is not None and levels:
+        result = torch.lerp(truth, model.refiner(fused, *levels), shown)
         loss = loss + weights.before_refiner * pixel_loss(fused, truth, emphasis, weights)
     if judges.mesh is not None and weights.landmarks > 0:
         loss = loss + weights.landmarks * reading_loss(result, truth, sample.landmarks.to(device), judges.mesh)

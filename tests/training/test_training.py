@@ -16,8 +16,7 @@ from reenact_core import cli, geometry
 from reenact_core.errors import CheckpointError, ReenactError
 from reenact_core.evaluation.networks import LPIPS_FILE
 from reenact_core.motion_models.face_mesh import FaceMesh
-from reenact_core.motion_models.mesh_network import FINE
-from reenact_core.motion_models.mesh_refiner import TOLD
+from reenact_core.motion_models.mesh_network import CONTEXT, FINE
 from reenact_core.motion_models.mesh_weights import load_networks, new_networks
 from reenact_core.tracking import FaceTracker, PersonMatte
 from reenact_core.training.augmentation import Augmentation
@@ -188,14 +187,14 @@ def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
     torch.manual_seed(0)
     refiner = new_networks(8, 8).refiner
     truth = texture(256, 256)[None]
-    context = torch.zeros(1, TOLD, FINE, FINE)
-    assert torch.equal(refiner(truth, context), truth)
+    told = torch.zeros(1, CONTEXT, FINE, FINE), torch.zeros(1, 1, FINE, FINE)
+    assert torch.equal(refiner(truth, *told), truth)
     wrong = (truth * 0.8 + 0.1).clamp(0, 1)
     optimiser = torch.optim.Adam(refiner.parameters(), 3e-3)
     errors = []
     for _ in range(25):
         optimiser.zero_grad()
-        error = (refiner(wrong, context) - truth).abs().mean()
+        error = (refiner(wrong, *told) - truth).abs().mean()
         error.backward()
         optimiser.step()
         errors.append(float(error.detach()))
@@ -206,10 +205,12 @@ def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
 def test_the_refiner_takes_pictures_of_any_size(size):
     refiner = new_networks(8, 8).refiner
     nn.init.constant_(refiner.leave.get_parameter("bias"), 0.2)
-    changed = refiner(torch.full((2, 3, size, size), 0.5), torch.zeros(2, TOLD, FINE, FINE)).detach()
+    pictures, context = torch.full((2, 3, size, size), 0.5), torch.zeros(2, CONTEXT, FINE, FINE)
+    changed = refiner(pictures, context, torch.zeros(2, 1, FINE, FINE)).detach()
     assert changed.shape == (2, 3, size, size)
     assert torch.allclose(changed, changed.mean(), atol=1e-5)
     assert float(changed.mean()) > 0.55
+    assert torch.equal(refiner(pictures, context, torch.ones(2, 1, FINE, FINE)), pictures)
 
 
 def test_bad_references_are_drawn_where_there_are_three(clip):
