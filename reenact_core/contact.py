@@ -13,15 +13,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import geometry
 from .canonical_shape import average_shape
-from .face_regions import LIP_PAIRS
+from .face_regions import LIP_CORNERS, LIP_PAIRS
 
 # Upper and lower points that meet; the corners between which they do stay where they are.
 LIDS = (
     ((159, 145), (158, 153), (160, 144), (161, 163), (157, 154), (173, 155), (246, 7)),
     ((386, 374), (385, 380), (387, 373), (388, 390), (384, 381), (398, 382), (466, 249)),
 )
-LIP_CORNERS, LID_CORNERS = (78, 308), ((33, 133), (362, 263))
+LID_CORNERS = ((33, 133), (362, 263))
 NEARLY_CLOSED = 0.035  # lip gap below which closing is imposed more and more
 LEAST_IMPOSED = 0.3  # and how much it is above, against the displacement added to our own lips
 SHUT = 0.18  # of a resting eye's gap: what the tracker still reads when the lids touch
@@ -46,8 +47,8 @@ def keep_contacts(shapes: Tensor, driving: Tensor, driving_rest: Tensor, own_res
         driving_rest, own_rest: [478,3] both resting faces.
     """
     wanted = _gap(driving, _lips())
-    level = (wanted[..., 1].mean(1, keepdim=True) / NEARLY_CLOSED).clamp(0, 1)
-    closing = 1 - (1 - LEAST_IMPOSED) * level.square() * (3 - 2 * level)  # smooth step
+    level = geometry.smooth_step(wanted[..., 1].mean(1, keepdim=True) / NEARLY_CLOSED)
+    closing = 1 - (1 - LEAST_IMPOSED) * level
     shapes = _change(shapes, _lips(), closing[..., None] * (wanted - _gap(shapes, _lips())))
     for eye in range(len(LIDS)):
         seam = _lids(eye)

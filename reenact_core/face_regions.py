@@ -26,6 +26,7 @@ INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 3
 # Upper and lower points of the inner lips that meet, from the middle outwards; the first five tell the opening.
 LIP_PAIRS = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402), (80, 88), (310, 318), (191, 95), (415, 324))
 MIDDLE_LIPS = LIP_PAIRS[:5]
+LIP_CORNERS = (78, 308)  # of the inner lips
 # Points of the head that expressions hardly move: forehead, nose bridge, temples, cheek bones.
 STEADY = (10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 127, 356, 234, 454)
 EYE_REACH, MOUTH_REACH = 1.7, 1.35  # regions are this much larger than lids and lips: their folds move with them

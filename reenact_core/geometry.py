@@ -20,6 +20,12 @@ from torch import Tensor
 GROUPS = 3  # passes of the rasteriser
 
 
+def smooth_step(share: Tensor) -> Tensor:
+    """0..1 to 0..1, at rest at both ends; beyond them as at the nearer end."""
+    share = share.clamp(0, 1)
+    return share.square() * (3 - 2 * share)
+
+
 def pixel_grid(height: int, width: int) -> Tensor:
     """Centres of the pixels of a height x width image as [height,width,2] xy in pixels."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")

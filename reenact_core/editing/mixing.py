@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import geometry
 from ..head_channels import HeadChannels, carry_over, join, split
 from ..types import DrivingMotion, Faces
 
@@ -91,8 +92,7 @@ def mix_codes(first: Tensor | None, second: Tensor | None, share: Tensor) -> Ten
 
 def smooth_steps(count: int) -> Tensor:
     """`count` shares strictly between 0 and 1, slow at both ends: [count]."""
-    x = (torch.arange(count) + 1) / (count + 1)
-    return x.square() * (3 - 2 * x)
+    return geometry.smooth_step((torch.arange(count) + 1) / (count + 1))
 
 
 def gaussian(values: Tensor, spread: float) -> Tensor:

@@ -9,6 +9,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from .. import geometry
 from ..errors import ReenactError
 from ..parameters import check_ranges, parameter
 from ..types import DrivingMotion, Faces
@@ -59,8 +60,7 @@ def idle_motion(
     count = len(still.faces.score)
     generator = torch.Generator().manual_seed(settings.seed)
     time = torch.arange(count) / float(frame_rate)
-    rise = torch.minimum(time, time.flip(0)).clamp_max(1.0)
-    rise = rise.square() * (3 - 2 * rise)  # rests at both ends
+    rise = geometry.smooth_step(torch.minimum(time, time.flip(0)))
     amounts = torch.zeros(count, len(SHAPES))
     turns = torch.stack([_wave(time, generator) * share for share in (1.0, 0.5, 0.4)], 1) * settings.sway
     turns[:, 1] += 0.4 * settings.breathing * torch.sin(2 * math.pi * 0.25 * time)

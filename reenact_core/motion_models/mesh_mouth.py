@@ -16,14 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LIP_PAIRS, MIDDLE_LIPS
+from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS
 from ..tracking import canonical_mesh
 from .mesh_flows import face_height, lip_gap
 from .mesh_seams import draw, windows
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
 ROUND = (0.3, 0.45)  # height over width of a mouth that begins to be round, and of one that is
-CORNERS = (78, 308)
 EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
 CHEEKS = (50, 280)
 DARK = (0.35, 0.22, 0.22)  # of the cheeks' colour
@@ -80,7 +79,7 @@ def hold_teeth(
 
 def roundness(landmarks: Tensor) -> Tensor:
     """How round the open mouths of landmarks [T,478,3] are: [T], 0 where lips are closed or smile, 1 in an "oh"."""
-    width = (landmarks[:, CORNERS[0]] - landmarks[:, CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
+    width = (landmarks[:, LIP_CORNERS[0]] - landmarks[:, LIP_CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
     return _step(lip_gap(landmarks) * face_height(landmarks) / width, ROUND)
 
 
@@ -108,8 +107,7 @@ def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
 
 def _step(values: Tensor, ends: tuple[float, float]) -> Tensor:
     """0 below the first end, 1 above the second, smooth between."""
-    share = ((values - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
-    return share.square() * (3 - 2 * share)
+    return geometry.smooth_step((values - ends[0]) / (ends[1] - ends[0]))
 
 
 class _Mouth(NamedTuple):
