@@ -97,9 +97,9 @@ class FaceMesh(MotionModel):
         deformation = mixed.deformation
         places = upsample_deformation(deformation, size)
         unit = 2 / torch.tensor([image_size[1], image_size[0]])
-        share = mixed.contributions[:, :, MESH]
-        redraw_seams(places, flows.moved, flows.drawn, share, flows.vertices * size, unit)
-        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, flows.vertices * size, unit)
+        share, local = mixed.contributions[:, :, MESH], flows.vertices * size
+        redraw_seams(places, flows.moved, flows.drawn, share, local, unit)
+        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local, unit)
         features = sample_each(encoded.images, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
         strengths = encoded.strengths.to(usable).expand(len(boxes), -1)

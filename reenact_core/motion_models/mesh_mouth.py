@@ -17,9 +17,8 @@ from torch import Tensor
 
 from .. import geometry
 from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS
-from ..tracking import canonical_mesh
 from .mesh_flows import face_height, lip_gap
-from .mesh_seams import draw, windows
+from .mesh_seams import draw, triangles_between, window_grid, windows, windows_of
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
 ROUND = (0.3, 0.45)  # height over width of a mouth that begins to be round, and of one that is
@@ -67,13 +66,12 @@ def hold_teeth(
 
     ratio, begun = ratio[..., None, None], begun[..., None, None]
     held = torch.where(down < 0.5, (down / ratio).clamp_max(0.5), (1 - (1 - down) / ratio).clamp_min(0.5))
-    grid = geometry.normalise(geometry.pixel_grid(side, side) + corner[:, None, None], (size, size))
-    begun = begun * geometry.sample(share.cpu(), grid) * inside  # [T,R,c,c]
+    begun = begun * geometry.sample(share.cpu(), window_grid(corner, side, size)) * inside  # [T,R,c,c]
     change = (begun * (held - down) * tall)[..., None] * (gaps * unit)[:, None, None]
     beyond = torch.minimum(down, 1 - down) - ratio / 2
     unknown = begun * (beyond / EDGE).clamp(0, 1)
-    for t, (x, y) in enumerate(corner.long().tolist()):
-        places[t, :, y : y + side, x : x + side] += change[t].to(places)
+    for window, more in zip(windows_of(places, corner, side), change.to(places)):
+        window += more
     return Hollow(corner.long(), unknown[:, :, None].to(places))
 
 
@@ -90,11 +88,10 @@ def darken(features: Tensor, hollow: Hollow, pictures: Tensor, cheeks: Tensor) -
         pictures: [R,3,h,w]. cheeks: [R,2,2] where they show the cheeks, normalised: the mouth is as dark beside them.
     """
     skin = geometry.sample(pictures, cheeks[:, None].to(pictures)).mean((2, 3))  # [R,3]
-    dark = (skin * skin.new_tensor(DARK))[:, :, None, None]
-    side = hollow.unknown.shape[-1]
-    for t, (x, y) in enumerate(hollow.corner.tolist()):
-        window = features[t, :, :, y : y + side, x : x + side]
-        window.lerp_(dark.expand_as(window), hollow.unknown[t].expand_as(window))
+    dark = (skin * skin.new_tensor(DARK))[:, None, None]
+    seen = windows_of(features.movedim(2, -1), hollow.corner, hollow.unknown.shape[-1])
+    for window, unknown in zip(seen, hollow.unknown.movedim(2, -1)):
+        window.lerp_(dark.expand_as(window), unknown.expand_as(window))
 
 
 def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
@@ -123,12 +120,9 @@ class _Mouth(NamedTuple):
 
 @cache
 def _mouth() -> _Mouth:
-    _, triangles = canonical_mesh()
     vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIP_PAIRS).T
-    number = torch.full((int(triangles.max()) + 1,), -1)
-    number[vertices] = torch.arange(len(vertices))
-    inner = number[triangles]
     down, column = torch.full((len(vertices),), 0.5), torch.full((len(vertices),), len(LIP_PAIRS))
-    for side, place in ((upper, 0.0), (lower, 1.0)):
-        down[number[side]], column[number[side]] = place, torch.arange(len(LIP_PAIRS))
-    return _Mouth(vertices, inner[(inner >= 0).all(1)], upper, lower, down, column)
+    for lip, place in ((upper, 0.0), (lower, 1.0)):
+        numbers = torch.searchsorted(vertices, lip)
+        down[numbers], column[numbers] = place, torch.arange(len(LIP_PAIRS))
+    return _Mouth(vertices, triangles_between(vertices), upper, lower, down, column)

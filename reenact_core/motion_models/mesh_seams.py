@@ -50,12 +50,12 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
             values = torch.cat([moved[:, :, vertices].permute(0, 2, 1, 3).flatten(2), known], 2)  # [T,V,2R+1]
             *patch, known = draw(at, triangles, values, side).split(2, 1)
             patch, known = torch.stack(patch, 1), known[:, None]  # [T,R,2,c,c], [T,1,1,c,c]
-            grid = geometry.normalise(geometry.pixel_grid(side, side) + here[:, None, None], (size, size))
+            grid = window_grid(here, side, size)
             ramp = geometry.sample(drawn.flatten(1, 2), grid).view_as(patch)
             known = known * geometry.sample(share.cpu(), grid)[:, :, None]
             change = ((patch - ramp) * known * unit[:, None, None]).movedim(2, -1).to(places)  # [T,R,c,c,2]
-            for t, (x, y) in enumerate(here.long().tolist()):
-                places[t, :, y : y + side, x : x + side] += change[t]
+            for window, more in zip(windows_of(places, here, side), change):
+                window += more
 
 
 def _lips_inwards(moved: Tensor, local: Tensor) -> Tensor:
@@ -75,6 +75,17 @@ def windows(points: Tensor, size: int) -> tuple[int, Tensor]:
     low, high = points.amin(1) - MARGIN, points.amax(1) + MARGIN
     side = min(size, int((high - low).amax().ceil()))
     return side, ((low + high - side) / 2).round().clamp(0, size - side)
+
+
+def window_grid(corner: Tensor, side: int, size: int) -> Tensor:
+    """The pixels of windows at corners [N,2] in a picture of `size`, normalised in it: [N,side,side,2]."""
+    return geometry.normalise(geometry.pixel_grid(side, side) + corner[:, None, None], (size, size))
+
+
+def windows_of(maps: Tensor, corner: Tensor, side: int) -> list[Tensor]:
+    """Views [R,side,side,..] of maps [T,R,S,S,..] at corners [T,2], one per frame."""
+    places = enumerate(corner.long().tolist())
+    return [maps[t, :, y : y + side, x : x + side] for t, (x, y) in places]
 
 
 def draw(points: Tensor, triangles: Tensor, values: Tensor, side: int) -> Tensor:
@@ -99,8 +110,14 @@ def _rings(seam: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
         near = triangles[(depth[triangles] < ring).any(1)].flatten()
         depth[near] = depth[near].clamp_max(ring)
     vertices = (depth <= RINGS).nonzero()[:, 0]
+    fade = (RINGS - depth[vertices]).clamp(0, 1).float()
+    return vertices, triangles_between(vertices), fade
+
+
+def triangles_between(vertices: Tensor) -> Tensor:
+    """The triangles [f,3] of the canonical mesh that have no other vertices than these [V], as numbers into V."""
+    _, triangles = canonical_mesh()
     number = torch.full((MESH_POINTS,), -1)
     number[vertices] = torch.arange(len(vertices))
     inner = number[triangles]
-    fade = (RINGS - depth[vertices]).clamp(0, 1).float()
-    return vertices, inner[(inner >= 0).all(1)], fade
+    return inner[(inner >= 0).all(1)]
