@@ -79,8 +79,8 @@ class DrivingMotion(NamedTuple):
     shots: Tensor | None = None  # [T] long, number of the shot each frame belongs to; None = all are one shot
     scene: Scene | None = None  # what stands still behind the driving person; None = nobody looked
 
-    def at(self, index: slice) -> DrivingMotion:
-        """The frames of a slice of the T axis, as a new value."""
+    def at(self, index: slice | Tensor) -> DrivingMotion:
+        """The frames at `index` (slice or LongTensor) of the T axis, as a new value."""
         code = None if self.code is None else self.code[index]
         shots = None if self.shots is None else self.shots[index]
         scene = None if self.scene is None else self.scene.at(index)

@@ -105,11 +105,7 @@ def sample_motion(motion: DrivingMotion, positions: Tensor) -> DrivingMotion:
 
 def reverse(motion: DrivingMotion) -> DrivingMotion:
     """The last frame first."""
-    backwards = torch.arange(frame_count(motion) - 1, -1, -1)
-    code = None if motion.code is None else motion.code[backwards]
-    shots = None if motion.shots is None else motion.shots[backwards]
-    scene = None if motion.scene is None else motion.scene.at(backwards)
-    return motion._replace(faces=motion.faces.at(backwards), code=code, shots=shots, scene=scene)
+    return motion.at(torch.arange(frame_count(motion) - 1, -1, -1))
 
 
 def concatenate(first: DrivingMotion, second: DrivingMotion, crossfade: int = 0) -> DrivingMotion:
@@ -162,9 +158,7 @@ def loop(motion: DrivingMotion, times: int = 1, crossfade: int = 0) -> DrivingMo
     if pair.shots is not None:
         cuts = torch.cat([torch.zeros(1, dtype=torch.long), (pair.shots.diff() != 0).long()])
         shots = cuts[frames].cumsum(0)
-    return pair._replace(
-        faces=pair.faces.at(frames), code=None if pair.code is None else pair.code[frames], shots=shots
-    )
+    return pair.at(frames)._replace(shots=shots)
 
 
 def blend(first: DrivingMotion, second: DrivingMotion, share: float = 0.5) -> DrivingMotion:
