@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import geometry
+
 CLEARANCE = 0.04  # margin around people, as a share of the picture's longer side, where no feature is taken
 FEWEST_MATCHES = 10  # inliers that make a registration believable
 MATCH_RATIO = 0.75  # Lowe's ratio test
@@ -69,6 +71,13 @@ def register_features(first: SceneFeatures, other: SceneFeatures) -> Tensor | No
     turn = float(np.degrees(np.arctan2(affine[1, 0], affine[0, 0])))
     believable = LEAST_SCALE < scale < MOST_SCALE and abs(turn) < MOST_TURN
     return torch.from_numpy(affine).float() if believable else None
+
+
+def moved_apart(one: Tensor, other: Tensor, size: tuple[int, int]) -> float:
+    """Largest distance between where two maps [..,2,3] take a point half-way to the edges of a picture (H, W)."""
+    inner = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]) * torch.tensor([size[1], size[0]])
+    apart = geometry.apply_affine(one, inner) - geometry.apply_affine(other, inner)
+    return float(apart.norm(dim=-1).amax())
 
 
 def fit_camera(source: np.ndarray, destination: np.ndarray, reach: float) -> tuple[np.ndarray | None, np.ndarray]:

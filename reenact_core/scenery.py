@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import geometry
-from .scene_features import SceneFeatures, away_from, find_features, fit_camera, register_features
+from .scene_features import SceneFeatures, away_from, find_features, fit_camera, moved_apart, register_features
 from .tracking import PersonMatte
 from .types import Scene
 
@@ -62,11 +61,9 @@ class CameraFollower:
             return Scene(None, self._first)
         camera = torch.from_numpy(np.stack(self._maps)[:, :2]).float()
         camera[:, :, 2] /= self._factor(SIDE)
-        height, width = self._size
-        inner = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]) * torch.tensor([width, height])
-        moved = (geometry.apply_affine(camera, inner) - inner).norm(dim=-1)
-        if float(moved.amax()) < STILL * max(self._size):  # nothing shall tremble before a camera that stands still
-            camera = torch.eye(2, 3).repeat(len(camera), 1, 1)
+        still = torch.eye(2, 3).repeat(len(camera), 1, 1)
+        if moved_apart(camera, still, self._size) < STILL * max(self._size):
+            camera = still  # nothing shall tremble before a camera that stands still
         return Scene(camera, self._first)
 
     def _locate(self, frame: Tensor) -> np.ndarray | None:

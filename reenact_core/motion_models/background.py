@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import geometry
-from ..scene_features import SceneFeatures, away_from, find_features, register_features
+from ..scene_features import SceneFeatures, away_from, find_features, moved_apart, register_features
 from ..scenery import STILL
 from ..types import DrivingMotion, Faces, Transfer
 from . import mesh_flows
@@ -40,9 +40,13 @@ def align_backgrounds(
         [shared[r], laid[r]] if _plausible(shared[r], laid[r], sizes[r], motion) else [laid[r]]
         for r in range(len(sizes))
     ]
-    features = [background_features(*pair) for pair in zip(images, person)]
     scene = motion.scene if motion.transfer is Transfer.ABSOLUTE else None
-    found = [None if scene is None else register_features(scene.features, own) for own in features]
+    features: list[SceneFeatures] = []
+    if scene is not None or len(sizes) > 1:  # one reference alone is registered with nothing else
+        features = [background_features(*pair) for pair in zip(images, person)]
+    found: list[Tensor | None] = [None] * len(sizes)
+    if scene is not None:
+        found = [register_features(scene.features, own) for own in features]
     chosen, registered = [options[0][0] if found[0] is None else found[0]], [False]
     if found[0] is not None and _alike(found[0], shared[0], motion.canvas):
         chosen = [shared[0]]
@@ -78,11 +82,8 @@ def background_features(image: Tensor, person: Tensor) -> SceneFeatures:
 
 def _alike(one: Tensor, other: Tensor, canvas: tuple[int, int]) -> bool:
     """Whether two maps [2,3] differ by less than features can be trusted, everywhere on the canvas."""
-    inner = torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]) * torch.tensor(
-        [canvas[1], canvas[0]]
-    )
-    apart = geometry.apply_affine(one, inner) - geometry.apply_affine(other, inner)
-    return float(apart.norm(dim=-1).amax()) < STILL * max(canvas) * float(torch.linalg.det(other[:, :2]).abs().sqrt())
+    scale = float(torch.linalg.det(other[:, :2]).abs().sqrt())
+    return moved_apart(one, other, canvas) < STILL * max(canvas) * scale
 
 
 def _same_camera(size: tuple[int, int], canvas: tuple[int, int]) -> Tensor:
