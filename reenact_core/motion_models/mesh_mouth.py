@@ -120,7 +120,7 @@ class _Mouth(NamedTuple):
 
 @cache
 def _mouth() -> _Mouth:
-    vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIP_PAIRS).T
+    vertices, (upper, lower) = torch.tensor(sorted(INNER_LIPS)), torch.tensor(LIP_PAIRS).T.contiguous()
     down, column = torch.full((len(vertices),), 0.5), torch.full((len(vertices),), len(LIP_PAIRS))
     for lip, place in ((upper, 0.0), (lower, 1.0)):
         numbers = torch.searchsorted(vertices, lip)
