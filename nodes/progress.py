@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
-
 import comfy.utils
 from torch import Tensor
 
@@ -12,7 +9,6 @@ from .convert import to_pil
 from .networks import heed_cancel
 
 PREVIEW_SIDE = 512  # pixels
-PREVIEW_PAUSE = 0.2  # seconds at least between two pictures: one costs as much as the fusion of a frame
 
 
 class Progress:
@@ -21,22 +17,17 @@ class Progress:
     def __init__(self, total: int, node_id: str | None) -> None:
         self._bar = comfy.utils.ProgressBar(max(total, 1), node_id=node_id)
         self._known = total > 0
-        self._total = total
         self._done = 0
-        self._shown = -math.inf  # when the last picture was
 
     def advance(self, frames: int, picture: Tensor | None = None) -> None:
-        """Count `frames` more as done and show `picture` [3,H,W] in [0,1] on the node, if the last one is a while ago.
+        """Count `frames` more as done and show `picture` [3,H,W] in [0,1] on the node.
 
-        The last picture of a known total is always shown. It stays on the node after the run, before or above the
-        node's own: nodes with pictures of their own give none.
+        The last picture stays on the node after the run, before or above the node's own: nodes with pictures of their
+        own give none.
         A run that the user cancelled ends with the host's own exception.
         """
         heed_cancel()
         self._done += frames
-        now = time.monotonic()
-        preview = None
-        if picture is not None and (self._done == self._total or now - self._shown >= PREVIEW_PAUSE):
-            preview, self._shown = ("JPEG", to_pil(picture), PREVIEW_SIDE), now
+        preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)

@@ -42,7 +42,7 @@ def test_every_stage_reports_progress_and_a_preview(first_run):
         values = [value for where, value, total in first_run.progress if where == number and total == frames]
         assert values, number
         assert values[-1] == frames
-    assert len(first_run.previews) >= 2, "the first and the last frame, however quickly they came"
+    assert len(first_run.previews) >= 4
 
 
 def test_nodes_show_their_own_pictures(host, first_run):

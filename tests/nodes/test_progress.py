@@ -28,22 +28,6 @@ def test_unknown_length_shows_no_false_bar(pack, seen):
     assert seen == []
 
 
-def test_pictures_come_now_and_then_and_at_the_end(pack, monkeypatch):
-    import comfy.utils
-    import torch
-
-    clock, shown = [0.0], []
-    module = pack("nodes.progress")
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    hook = lambda value, total, preview, node_id=None: shown.append((value, preview is not None))  # noqa: E731
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
-    progress = module.Progress(5, "7")
-    for _ in range(5):
-        progress.advance(1, torch.rand(3, 8, 8))
-        clock[0] += 0.6 * module.PREVIEW_PAUSE
-    assert shown == [(1, True), (2, False), (3, True), (4, False), (5, True)]
-
-
 def test_cancel_ends_the_run(pack, seen):
     import comfy.model_management as management
 
