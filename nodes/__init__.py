@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import folders, panel_routes
+from . import folders, naming, panel_routes
 from .compare import Compare
 from .decode import Decode
 from .edit_motion import EditMotion
@@ -52,4 +52,5 @@ class ReenactExtension(ComfyExtension):
 async def comfy_entrypoint() -> ReenactExtension:
     folders.register()  # older hosts have no hook for it
     panel_routes.register()
+    naming.name_errors_shortly()
     return ReenactExtension()

@@ -16,6 +16,7 @@ from ..reenact_core.evaluation.networks import Lpips, load_metric_networks
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .notes import seen
 from .progress import Progress
 from .stages import FusedEarlier, HostFused
@@ -74,7 +75,8 @@ class Compare(io.ComfyNode):
 
     @classmethod
     def execute(cls, **arguments: Any) -> io.NodeOutput:
-        given: list[HostFused] = list(grown("fusions", "fused", arguments).values())
+        connected: dict[str, HostFused] = grown("fusions", "fused", arguments)
+        given = list(connected.values())
         display = settings_of(Display, arguments)
         display.check(len(given))
         fusions: dict[str, Fused | FusedInTasks] = {}
@@ -86,7 +88,9 @@ class Compare(io.ComfyNode):
         scorer = Scorer(list(fusions), None if truth is None else _lpips(arguments.get("metrics_folder") or ""))
         progress = Progress(len(boxes), cls.hidden.unique_id)
         shown: list[Tensor] = []
-        for number, results in enumerate(frames_side_by_side(fusions)):
+        with from_input(*connected):
+            together = frames_side_by_side(fusions)
+        for number, results in enumerate(together):
             pictures = {name: picture.cpu() for name, picture in results.items()}
             wanted = None if truth is None else _sized(truth[number], next(iter(pictures.values())))
             if wanted is not None and number % every == 0:

@@ -94,6 +94,8 @@ def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor
     Raises:
         ImageError: several masks, but not one per picture; another shape; NaN or infinity.
     """
+    if len(mask) == 0:
+        raise ImageError("The batch holds no mask. Check the node that made it.")
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]
     if mask.ndim == 2:

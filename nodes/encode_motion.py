@@ -125,7 +125,11 @@ def _from_landmarks(
     landmarks: Mapping[str, Any], rate: Any, face_index: int, neutral: int | None, smooth: bool
 ) -> DrivingMotion:
     """Motion of the host's FACE_LANDMARKS, whose frames list their faces in the order they were found."""
-    frames, size = landmarks["frames"], landmarks["image_size"]
+    frames, size = (landmarks.get(key) if isinstance(landmarks, Mapping) else None for key in ("frames", "image_size"))
+    if not frames or size is None:
+        raise ReenactError(
+            "`landmarks` holds no frames. Connect ComfyUI's own face landmark node, and give it pictures."
+        )
     faces = faces_of_meshes([_mesh(_by_size(found), face_index) for found in frames])
     return motion_of_faces(faces, (int(size[0]), int(size[1])), rate, neutral, smooth)
 

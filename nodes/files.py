@@ -59,8 +59,10 @@ def next_path(prefix: str, ending: str) -> tuple[Path, str]:
     """A new file in the host's output folder, and the name by which the load nodes know it.
 
     Raises:
-        ReenactError: it leads out of the output folder.
+        ReenactError: it names no file, or leads out of the output folder.
     """
+    if not prefix.strip() or prefix.strip()[-1] in "/\\.":
+        raise ReenactError(f"`filename_prefix` is {prefix!r}, which names no file. Give one, as in reenact/first.")
     output = Path(folder_paths.get_output_directory()).resolve()
     if not (output / prefix).resolve().is_relative_to(output):
         raise ReenactError(

@@ -183,6 +183,12 @@ def _with_left_out(
             f"`left_out` is a list of {len(given)} masks for {len(sizes)} pictures. "
             "Give one mask for all or one for each."
         )
+    for number, mask in enumerate(usable, 1):
+        if mask is not None and not mask.any():
+            raise ImageError(
+                f"The mask covers all of picture {number}, so that nothing of it may be used. White is what is left "
+                "out: invert the mask, or mask less."
+            )
     return [own if more is None else more if own is None else own * more for own, more in zip(masks, usable)]
 
 

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from ..reenact_core.errors import ReenactError
 
 
+def name_errors_shortly() -> None:
+    """Have the host call an error `reenact.FaceError`: it shows the module as well, here the path of this folder."""
+    for kind in (ReenactError, *ReenactError.__subclasses__()):
+        kind.__module__ = "reenact"
+
+
 @contextmanager
 def from_input(*names: str) -> Iterator[None]:
     """The core knows nothing of sockets: put their `names` before the message of a user's error raised inside.

@@ -9,6 +9,7 @@ from ..reenact_core.types import DrivingMotion
 from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .notes import noted
 from .shown import motion_outputs, shown_motion
 
@@ -73,4 +74,6 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return shown_motion(load_motion(files.path_of(file)), cls)
+        with from_input("file"):
+            motion = load_motion(files.path_of(file))
+        return shown_motion(motion, cls)

@@ -9,6 +9,7 @@ from ..reenact_core.types import References
 from . import files, sockets
 from .features import schema
 from .folders import CATEGORY
+from .naming import from_input
 from .notes import noted
 from .shown import landmarks_input, references_outputs, shown_references
 
@@ -70,4 +71,6 @@ class LoadSavedReferences(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str, show_landmarks: bool = True) -> io.NodeOutput:
-        return shown_references(load_references(files.path_of(file)), show_landmarks, cls)
+        with from_input("file"):
+            references = load_references(files.path_of(file))
+        return shown_references(references, show_landmarks, cls)

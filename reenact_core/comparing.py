@@ -129,11 +129,13 @@ class Scorer:
 
 def score_table(scores: Mapping[str, Score]) -> str:
     """The scores in Markdown, in the order given."""
-    lines = ["| fusion | L1 | PSNR | SSIM | LPIPS |", "|---|---:|---:|---:|---:|"]
+    perceptual = any(score.lpips is not None for score in scores.values())
+    names = ["fusion", "L1", "PSNR", "SSIM", *(["LPIPS"] if perceptual else [])]
+    rows = [names, ["---", *["---:"] * (len(names) - 1)]]
     for name, score in scores.items():
         ssim, lpips = ("" if value is None else f"{value:.3f}" for value in (score.ssim, score.lpips))
-        lines.append(f"| {name} | {score.l1:.4f} | {score.psnr:.2f} | {ssim} | {lpips} |")
-    return "\n".join(lines)
+        rows.append([name, f"{score.l1:.4f}", f"{score.psnr:.2f}", ssim, *([lpips] if perceptual else [])])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 class SharedFusion(NamedTuple):
@@ -178,8 +180,8 @@ def frames_side_by_side(
     if len(shapes) != 1:
         sizes = ", ".join(f"{count} frames of {width} x {height}" for height, width, count in sorted(shapes))
         raise ReenactError(f"Only fusions of the same frames can be compared, got {sizes}. Fuse the same warps.")
-    for frames in zip(*(_frames(fused, feather) for fused in fusions.values()), strict=True):
-        yield dict(zip(fusions, frames))
+    rows = zip(*(_frames(fused, feather) for fused in fusions.values()), strict=True)
+    return (dict(zip(fusions, row)) for row in rows)
 
 
 def _frames(fused: Fused | FusedInTasks, feather: float) -> Iterator[Tensor]:

@@ -72,7 +72,7 @@ def encode_motion(
     if not faces.found.any() and face_index:
         raise FaceError(
             f"None of the {len(faces.found)} driving frames shows {face_index + 1} faces, so face {face_index} cannot "
-            "be followed. Choose a smaller number; 0 is the largest face."
+            "be followed. Choose a smaller face index; 0 is the largest face."
         )
     code = None if box is None else _join_codes(codes, parts)
     shots = find_shots(faces, changes.values())

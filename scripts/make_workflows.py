@@ -17,6 +17,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "workflows"
 BLUEPRINTS = Path(__file__).resolve().parents[1] / "subgraphs"
 COLOURS = {"input": "#3f789e", "stages": "#8a6d3b", "output": "#4a7a4a"}
 SCALE = 0.6  # of the view; hosts leave out the text of widgets that are much smaller
+PITCH, WIDTH, FRAME = 358, 316, 350  # pixels: from column to column, of a node, of the frame around a column
+TOP, HEIGHT = -30, 1120  # of most frames: a graph is flat, so that a host that shows all of it still shows its text
 BARS = (80, 150)  # pixels of the window at the left and at the top that the host covers
 GRAPH_ID = uuid.UUID("6f0f6f6e-7265-4565-8e61-637400000000")
 
@@ -116,10 +118,10 @@ class Graph:
         self.nodes.append(node)
         return number
 
-    def group(self, title: str, box: tuple[int, int, int, int], colour: str) -> None:
-        """Draw a titled frame (x, y, width, height)."""
-        number = len(self.groups) + 1
-        entry = {"id": number, "title": title, "bounding": list(box), "color": COLOURS[colour], "font_size": 24}
+    def group(self, title: str, first: int, last: int, colour: str, height: int = HEIGHT) -> None:
+        """Draw a titled frame around the columns `first` to `last`."""
+        number, box = len(self.groups) + 1, [first * PITCH, TOP, (last - first) * PITCH + FRAME, height]
+        entry = {"id": number, "title": title, "bounding": box, "color": COLOURS[colour], "font_size": 24}
         self.groups.append(entry | {"flags": {}})
 
     def as_dict(self) -> dict[str, Any]:
@@ -142,226 +144,230 @@ class Graph:
         left, top = (min(node["pos"][axis] for node in self.nodes) for axis in (0, 1))
         return [round(BARS[0] / SCALE - left), round(BARS[1] / SCALE - top)]
 
-    # The stages, with the widget values in the order of their schemas.
+    # The nodes, with the widget values in the order of their schemas; each goes into a column, `top` pixels from above.
 
-    def references(self, place: tuple[int, int], links: dict[str, Link], pick: int = 4) -> int:
-        return self.add("ReenactLoadReferences", place, (330, 620), links, (pick, "1", "", True))
+    def place(
+        self,
+        kind: str,
+        column: int,
+        top: int,
+        height: int,
+        links: dict[str, Link] | None = None,
+        widgets: tuple[Any, ...] = (),
+        title: str | None = None,
+    ) -> int:
+        return self.add(kind, (column * PITCH + 17, top), (WIDTH, height), links, widgets, title)
 
-    def motion(self, place: tuple[int, int], model: int, video: Link) -> int:
+    def sample(self, column: int, top: int, driving: str = "same person", title: str | None = None) -> int:
+        return self.place("ReenactSample", column, top, 110, None, (driving,), title)
+
+    def model(self, column: int, top: int, value: str = "face_mesh") -> int:
+        return self.place("ReenactLoadModel", column, top, 230, None, (value,))
+
+    def references(self, column: int, links: dict[str, Link], pick: int = 4, top: int = 40, height: int = 560) -> int:
+        return self.place("ReenactLoadReferences", column, top, height, links, (pick, "1", "", True))
+
+    def motion(self, column: int, model: int, video: Link, top: int = 670) -> int:
         links = {"model": (model, 0), "video": video}
-        return self.add("ReenactEncodeMotion", place, (330, 480), links, (25.0, 0, True, -1))
+        return self.place("ReenactEncodeMotion", column, top, 390, links, (25.0, 0, True, -1))
 
-    def warp(self, place: tuple[int, int], model: int, references: int, motion: int, transfer: str) -> int:
+    def warp(self, column: int, model: int, references: int, motion: int, transfer: str) -> int:
         links = {"model": (model, 0), "references": (references, 0), "motion": (motion, 0)}
-        return self.add("ReenactWarpPerReference", place, (330, 480), links, (transfer, 0, False))
+        return self.place("ReenactWarpPerReference", column, 40, 480, links, (transfer, 0, False))
 
-    def fuse(self, place: tuple[int, int], warped: int, strategy: str = "auto", title: str | None = None) -> int:
+    def coverage(self, column: int, references: int) -> int:
+        links = {"images": (references, 2)}
+        return self.place("PreviewImage", column, 590, 300, links, title="Coverage of the references")
+
+    def fuse(self, column: int, warped: int, strategy: str = "auto", title: str | None = None) -> int:
         """Nothing lies below it: its panel comes with the first run, and some hosts show every strategy's settings."""
         links = {"warped": (warped, 0)}
-        return self.add("ReenactFuseReferences", place, (330, 880), links, (True, 0.6, strategy), title)
+        return self.place("ReenactFuseReferences", column, 40, 880, links, (True, 0.6, strategy), title)
 
-    def decode(self, place: tuple[int, int], fused: int) -> int:
-        return self.add("ReenactDecode", place, (270, 440), {"fused": (fused, 0)}, (True, 0.08))
+    def decode(self, column: int, fused: int) -> int:
+        return self.place("ReenactDecode", column, 40, 380, {"fused": (fused, 0)}, (True, 0.08))
 
-    def video(self, place: tuple[int, int], images: Link, rate: Link, name: str) -> int:
+    def video(self, column: int, images: Link, rate: Link, name: str, top: int = 490) -> int:
         """Create Video and Save Video, one below the other."""
-        made = self.add("CreateVideo", place, (270, 100), {"images": images, "fps": rate}, (25.0,))
-        return self.save((place[0], place[1] + 160), (made, 0), name)
+        made = self.place("CreateVideo", column, top, 100, {"images": images, "fps": rate}, (25.0,))
+        return self.save(column, (made, 0), name, top + 170)
 
-    def save(self, place: tuple[int, int], video: Link, name: str) -> int:
-        return self.add("SaveVideo", place, (420, 480), {"video": video}, (f"reenact/{name}", "auto", "auto"))
+    def save(self, column: int, video: Link, name: str, top: int = 40) -> int:
+        return self.place("SaveVideo", column, top, 400, {"video": video}, (f"reenact/{name}", "auto", "auto"))
 
-    def note(self, place: tuple[int, int], size: tuple[int, int], text: str) -> int:
-        return self.add("MarkdownNote", place, size, None, (text,), "About this graph")
+    def note(self, height: int, text: str) -> int:
+        return self.place("MarkdownNote", 0, 40, height, None, (text,), "About this graph")
+
+    def stages(self, model: int, references: int, motion: int, transfer: str, first: int) -> int:
+        """Warp, fuse and decode, one column each from `first` on."""
+        warped = self.warp(first, model, references, motion, transfer)
+        return self.decode(first + 2, self.fuse(first + 1, warped))
 
 
 def five_stages() -> Graph:
     graph = Graph("five_stages")
     graph.note(
-        (0, -260),
-        (680, 200),
+        320,
         "## The five stages\nFour pictures of one person follow a clip of the same person. Press **Run**; nothing is "
         "downloaded.\n\n- Change `strategy` on *Fuse References* and run again: only the last two stages run.\n- For "
         "another's clip set `driving` to *other person* and `transfer` to *relative*.\n- Replace *Reenact Sample* "
         "by *Load Image* and *Load Video* for your own files. Use pictures of people who agree to it.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 760), model, (sample, 1))
-    warped = graph.warp((740, 40), model, references, motion, "absolute")
-    fused = graph.fuse((1110, 40), warped)
-    graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
-    decoded = graph.decode((1490, 40), fused)
-    graph.video((1490, 540), (decoded, 0), (decoded, 2), "five_stages")
-    graph.group("Input", (0, -30, 310, 510), "input")
-    graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
-    graph.group("3 Warp per reference", (720, -30, 350, 1310), "stages")
-    graph.group("4 Fuse", (1090, -30, 370, 1310), "stages")
-    graph.group("5 Decode, and the result", (1470, -30, 460, 1310), "output")
+    sample, model = graph.sample(0, 430), graph.model(0, 610)
+    references = graph.references(1, {"images.image0": (sample, 0)})
+    motion = graph.motion(1, model, (sample, 1))
+    graph.coverage(2, references)
+    decoded = graph.stages(model, references, motion, "absolute", 2)
+    graph.video(4, (decoded, 0), (decoded, 2), "five_stages")
+    graph.group("Input", 0, 0, "input")
+    graph.group("1 References and 2 motion", 1, 1, "stages")
+    graph.group("3 Warp per reference", 2, 2, "stages")
+    graph.group("4 Fuse", 3, 3, "stages")
+    graph.group("5 Decode, and the result", 4, 4, "output")
     return graph
 
 
 def compare_strategies() -> Graph:
     graph = Graph("compare_strategies")
     graph.note(
-        (0, -260),
-        (680, 200),
+        320,
         "## Strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. "
         "First what suits the model best, then the one reference that is nearest in pose and expression. Choose others "
         "and run again, or connect a third node.\n\n*Compare Fusions* also shows wipes and amplified differences, and "
         "measures every result against the true frames. *Fusion Preview* shows whose pixel is where.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 760), model, (sample, 1))
-    truth = graph.add("GetVideoComponents", (20, 560), (270, 110), {"video": (sample, 1)})
-    warped = graph.warp((740, 40), model, references, motion, "absolute")
-    first = graph.fuse((1110, 40), warped, "auto", "Fuse References: first")
-    second = graph.fuse((1500, 40), warped, "nearest", "Fuse References: second")
+    sample, model = graph.sample(0, 430), graph.model(0, 610)
+    references = graph.references(1, {"images.image0": (sample, 0)})
+    motion = graph.motion(1, model, (sample, 1))
+    truth = graph.place("GetVideoComponents", 0, 910, 90, {"video": (sample, 1)})
+    warped = graph.warp(2, model, references, motion, "absolute")
+    first = graph.fuse(3, warped, "auto", "Fuse References: first")
+    second = graph.fuse(4, warped, "nearest", "Fuse References: second")
+    graph.place("ReenactFusionPreview", 2, 630, 430, {"fused": (first, 0)}, (1,))
     links: dict[str, Link] = {"fusions.fused0": (first, 0), "fusions.fused1": (second, 0), "truth": (truth, 0)}
-    compared = graph.add("ReenactCompare", (1890, 40), (330, 560), links, ("grid", 4.0, 0.5, 5, ""))
-    graph.add("ReenactFusionPreview", (1890, 840), (330, 420), {"fused": (first, 0)}, (1,))
-    graph.video((2270, 40), (compared, 0), (compared, 2), "compare_strategies")
-    graph.add("PreviewAny", (2270, 880), (420, 320), {"source": (compared, 1)}, title="Measured against the truth")
-    graph.group("Input, and the truth", (0, -30, 310, 740), "input")
-    graph.group("1 to 3, computed once", (330, -30, 740, 1310), "stages")
-    graph.group("4, first", (1090, -30, 370, 1310), "stages")
-    graph.group("4, second", (1480, -30, 370, 1310), "stages")
-    graph.group("5 and comparison", (1870, -30, 840, 1310), "output")
+    compared = graph.place("ReenactCompare", 5, 40, 640, links, ("grid", 4.0, 0.5, 5, ""))
+    graph.place("PreviewAny", 5, 750, 310, {"source": (compared, 1)}, title="Measured against the truth")
+    graph.video(6, (compared, 0), (compared, 2), "compare_strategies", 40)
+    graph.group("Input, and the truth", 0, 0, "input")
+    graph.group("1 to 3, computed once", 1, 2, "stages")
+    graph.group("4, first", 3, 3, "stages")
+    graph.group("4, second", 4, 4, "stages")
+    graph.group("5 and comparison", 5, 6, "output")
     return graph
 
 
 def references_from_video() -> Graph:
     graph = Graph("references_from_video")
     graph.note(
-        (0, -260),
-        (680, 200),
+        280,
         "## References from a video\n*Load References* looks through a video of the person and picks the frames that "
         "together show most poses and expressions (`pick`). The coverage picture shows which head turns and mouth "
         "openings they cover.\n\nSomebody else drives here, so the motion is *relative*: the change since a neutral "
         "frame is applied to the first reference.",
     )
-    person = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",), "The person: a video")
-    other = graph.add("ReenactSample", (20, 220), (270, 110), None, ("other person",), "Who drives")
-    model = graph.add("ReenactLoadModel", (20, 400), (270, 230), None, ("face_mesh",))
-    references = graph.references((350, 40), {"video": (person, 1)}, 6)
-    motion = graph.motion((350, 760), model, (other, 1))
-    graph.add("PreviewImage", (740, 620), (330, 260), {"images": (references, 2)}, title="Coverage of the references")
-    warped = graph.warp((740, 40), model, references, motion, "relative")
-    fused = graph.fuse((1110, 40), warped)
-    decoded = graph.decode((1490, 40), fused)
-    graph.video((1490, 540), (decoded, 0), (decoded, 2), "references_from_video")
-    graph.group("Input", (0, -30, 310, 690), "input")
-    graph.group("Picked references, and motion", (330, -30, 370, 1310), "stages")
-    graph.group("Warp, fuse", (720, -30, 740, 1310), "stages")
-    graph.group("Result", (1470, -30, 460, 1310), "output")
+    person = graph.sample(0, 390, title="The person: a video")
+    other, model = graph.sample(0, 570, "other person", "Who drives"), graph.model(0, 750)
+    references = graph.references(1, {"video": (person, 1)}, 6)
+    motion = graph.motion(1, model, (other, 1))
+    graph.coverage(2, references)
+    decoded = graph.stages(model, references, motion, "relative", 2)
+    graph.video(4, (decoded, 0), (decoded, 2), "references_from_video")
+    graph.group("Input", 0, 0, "input")
+    graph.group("Picked references, and motion", 1, 1, "stages")
+    graph.group("Warp, fuse", 2, 3, "stages")
+    graph.group("Result", 4, 4, "output")
     return graph
 
 
 def composite_and_upscale() -> Graph:
     graph = Graph("composite_and_upscale")
     graph.note(
-        (0, -260),
-        (680, 200),
+        280,
         "## Together with other nodes\nFrames are ordinary IMAGE batches, masks ordinary MASKs. Here the head is "
         "laid over the driving video with the mask of *Decode*, then enlarged.\n\nReplace *Upscale Image By* with "
         "*Upscale Image (using Model)*, or send the mask to an inpainting graph.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    frames = graph.add("GetVideoComponents", (20, 520), (270, 100), {"video": (sample, 1)})
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 760), model, (sample, 1))
-    warped = graph.warp((740, 40), model, references, motion, "absolute")
-    fused = graph.fuse((1110, 40), warped)
-    decoded = graph.decode((1490, 40), fused)
+    sample, model = graph.sample(0, 390), graph.model(0, 570)
+    frames = graph.place("GetVideoComponents", 0, 870, 90, {"video": (sample, 1)})
+    references = graph.references(1, {"images.image0": (sample, 0)})
+    motion = graph.motion(1, model, (sample, 1))
+    decoded = graph.stages(model, references, motion, "absolute", 2)
     links: dict[str, Link] = {"destination": (frames, 0), "source": (decoded, 0), "mask": (decoded, 1)}
-    laid = graph.add("ImageCompositeMasked", (1810, 40), (270, 170), links, (0, 0, False))
-    larger = graph.add("ImageScaleBy", (1810, 270), (270, 100), {"image": (laid, 0)}, ("lanczos", 2.0))
-    graph.video((1810, 430), (larger, 0), (decoded, 2), "composite_and_upscale")
-    graph.group("Input", (0, -30, 310, 690), "input")
-    graph.group("The five stages", (330, -30, 1450, 1310), "stages")
-    graph.group("Composite, enlarge, save", (1790, -30, 460, 1310), "output")
+    laid = graph.place("ImageCompositeMasked", 5, 40, 170, links, (0, 0, False))
+    larger = graph.place("ImageScaleBy", 5, 280, 100, {"image": (laid, 0)}, ("lanczos", 2.0))
+    graph.video(5, (larger, 0), (decoded, 2), "composite_and_upscale", 450)
+    graph.group("Input", 0, 0, "input")
+    graph.group("The five stages", 1, 4, "stages")
+    graph.group("Composite, enlarge, save", 5, 5, "output")
     return graph
 
 
 def save_and_reuse_motion() -> Graph:
     graph = Graph("save_and_reuse_motion")
     graph.note(
-        (0, -260),
-        (680, 200),
+        280,
         "## Save and reuse motion\nAbove: a clip is tracked once and its motion saved; the file holds no picture of "
         "the driving person. Below: saved motion drives another person without the clip. After a run press **R** "
         "to refresh the lists; your own file then appears in *Load Motion*.",
     )
-    other = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",), "Who drives")
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    motion = graph.motion((350, 40), model, (other, 1))
-    graph.add("ReenactSaveMotion", (740, 40), (330, 120), {"motion": (motion, 0)}, ("reenact/motion",))
-    person = graph.add("ReenactSample", (20, 660), (270, 110), None, ("same person",), "The person")
-    saved = graph.add("ReenactLoadMotion", (20, 840), (270, 400), None, ("driving.motion.safetensors [sample]",))
-    references = graph.references((350, 660), {"images.image0": (person, 0)})
-    warped = graph.warp((740, 660), model, references, saved, "absolute")
-    fused = graph.fuse((1110, 660), warped)
-    decoded = graph.decode((1490, 660), fused)
-    graph.video((1490, 1160), (decoded, 0), (decoded, 2), "reused_motion")
-    graph.group("Track once and save", (0, -30, 1090, 580), "input")
-    graph.group("Use saved motion", (0, 590, 1450, 1340), "stages")
-    graph.group("Result", (1470, 590, 460, 1340), "output")
+    other, model = graph.sample(0, 390, "other person", "Who drives"), graph.model(0, 570)
+    motion = graph.motion(1, model, (other, 1), 40)
+    graph.place("ReenactSaveMotion", 1, 500, 120, {"motion": (motion, 0)}, ("reenact/motion",))
+    person = graph.sample(2, 40, title="The person")
+    references = graph.references(2, {"images.image0": (person, 0)}, top=220, height=480)
+    sample = "driving.motion.safetensors [sample]"
+    saved = graph.place("ReenactLoadMotion", 2, 770, 290, None, (sample,))
+    decoded = graph.stages(model, references, saved, "absolute", 3)
+    graph.video(5, (decoded, 0), (decoded, 2), "reused_motion")
+    graph.group("Track once and save", 0, 1, "input")
+    graph.group("Use saved motion", 2, 4, "stages")
+    graph.group("Result", 5, 5, "output")
     return graph
 
 
 def edit_expression() -> Graph:
     graph = Graph("edit_expression")
     graph.note(
-        (0, -260),
-        (680, 200),
+        300,
         "## Edit motion and expression\nSaved motion drives the person. *Edit Motion* runs it backwards with three "
         "quarters of the head's turn; *Expression* adds a smile and a wink to the later frames. Everything at its "
         "default changes nothing.\n\nReplace *Load Motion* by *Make Motion* for a face that idles, or for a CSV file "
         "of Live Link Face.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("same person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    saved = graph.add("ReenactLoadMotion", (20, 520), (270, 400), None, ("driving.motion.safetensors [sample]",))
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    sample, model = graph.sample(0, 410), graph.model(0, 590)
+    references = graph.references(1, {"images.image0": (sample, 0)})
+    saved = graph.place("ReenactLoadMotion", 1, 670, 390, None, ("driving.motion.safetensors [sample]",))
     edits = ("append", 0.5, 0.0, 0, -1, True, 1.0, 0.0, 0.0, False, 0.0, 1, 0)
     gains = (0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-    edited = graph.add("ReenactEditMotion", (740, 40), (330, 860), {"motion": (saved, 0)}, (*edits, *gains))
+    edited = graph.place("ReenactEditMotion", 2, 40, 860, {"motion": (saved, 0)}, (*edits, *gains))
     smile = ("none", 1.0, 0.4, *(0.0,) * 14, 0.8, *(0.0,) * 7, "", 10, -1, 0.2)
-    expression = graph.add("ReenactExpression", (1110, 40), (330, 1170), {"motion": (edited, 0)}, smile)
-    warped = graph.warp((1480, 40), model, references, expression, "absolute")
-    fused = graph.fuse((1850, 40), warped)
-    decoded = graph.decode((2230, 40), fused)
-    graph.video((2230, 540), (decoded, 0), (decoded, 2), "edit_expression")
-    graph.group("Input", (0, -30, 310, 990), "input")
-    graph.group("References", (330, -30, 370, 720), "stages")
-    graph.group("Edit", (720, -30, 730, 1310), "stages")
-    graph.group("Warp, fuse", (1460, -30, 740, 1310), "stages")
-    graph.group("Result", (2210, -30, 460, 1310), "output")
+    expression = graph.place("ReenactExpression", 3, 40, 1030, {"motion": (edited, 0)}, smile)
+    decoded = graph.stages(model, references, expression, "absolute", 4)
+    graph.video(6, (decoded, 0), (decoded, 2), "edit_expression")
+    graph.group("Input", 0, 0, "input")
+    graph.group("References and motion", 1, 1, "stages")
+    graph.group("Edit", 2, 3, "stages")
+    graph.group("Warp, fuse", 4, 5, "stages")
+    graph.group("Result", 6, 6, "output")
     return graph
 
 
 def one_node_video() -> Graph:
     graph = Graph("one_node_video")
     graph.note(
-        (0, -260),
-        (680, 200),
+        200,
         "## One node, for long clips\n*Reenact Video* runs the five stages as a stream from video to video: memory "
         "does not grow with the length, and the sound is kept.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",))
-    model = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, ("face_mesh",))
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
+    sample, model = graph.sample(0, 310, "other person"), graph.model(0, 490)
+    references = graph.references(1, {"images.image0": (sample, 0)})
     links: dict[str, Link] = {"model": (model, 0), "references": (references, 0), "video": (sample, 1)}
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
-    video = graph.add("ReenactVideo", (740, 40), (330, 700), links, widgets)
-    graph.save((1110, 40), (video, 0), "one_node_video")
-    graph.group("Input", (0, -30, 310, 510), "input")
-    graph.group("References", (330, -30, 370, 790), "stages")
-    graph.group("Video to video", (720, -30, 830, 790), "output")
+    video = graph.place("ReenactVideo", 2, 40, 700, links, widgets)
+    graph.save(3, (video, 0), "one_node_video")
+    graph.group("Input", 0, 0, "input", 820)
+    graph.group("References", 1, 1, "stages", 820)
+    graph.group("Video to video", 2, 3, "output", 820)
     return graph
 
 
@@ -411,42 +417,38 @@ PUBLIC_MODELS = (
 def public_model(model: PublicModel) -> Graph:
     graph = Graph(model.name)
     graph.note(
-        (0, -320),
-        (680, 260),
+        380,
         f"## {model.title} with several references\n{model.note} Then press **R** and choose it in the loader. "
         "Nothing is downloaded when the graph runs.\n\nEvery picture is warped by the network; what they show is fused "
         "inside it, and each frame is painted once. The first picture gives the canvas and the resting face. A GPU is "
         "advisable: on a CPU a frame takes seconds.",
     )
-    sample = graph.add("ReenactSample", (20, 40), (270, 110), None, ("other person",))
-    loader = graph.add("ReenactLoadModel", (20, 220), (270, 230), None, (model.value,))
+    sample, loader = graph.sample(0, 490, "other person"), graph.model(0, 670, model.value)
     if model.models:
         graph.nodes[loader - 1]["properties"]["models"] = [
             {"name": name, "url": model.url + name, "directory": model.directory} for name in model.models
         ]
-    references = graph.references((350, 40), {"images.image0": (sample, 0)})
-    motion = graph.motion((350, 760), loader, (sample, 1))
-    warped = graph.warp((740, 40), loader, references, motion, "relative")
-    fused = graph.fuse((1110, 40), warped)
-    decoded = graph.decode((1490, 40), fused)
-    graph.video((1490, 540), (decoded, 0), (decoded, 2), model.name)
-    graph.group("Input", (0, -30, 310, 510), "input")
-    graph.group("1 References and 2 motion", (330, -30, 370, 1310), "stages")
-    graph.group("3 Warp per reference", (720, -30, 350, 1310), "stages")
-    graph.group("4 Fuse", (1090, -30, 370, 1310), "stages")
-    graph.group("5 Decode, and the result", (1470, -30, 460, 1310), "output")
+    references = graph.references(1, {"images.image0": (sample, 0)})
+    motion = graph.motion(1, loader, (sample, 1))
+    decoded = graph.stages(loader, references, motion, "relative", 2)
+    graph.video(4, (decoded, 0), (decoded, 2), model.name)
+    graph.group("Input", 0, 0, "input")
+    graph.group("1 References and 2 motion", 1, 1, "stages")
+    graph.group("3 Warp per reference", 2, 2, "stages")
+    graph.group("4 Fuse", 3, 3, "stages")
+    graph.group("5 Decode, and the result", 4, 4, "output")
     return graph
 
 
 def blueprint() -> dict[str, Any]:
     """The five stages as one subgraph: pictures and a video in, frames, attribution and frame rate out."""
     inner = Graph("Reenact five stages")
-    model = inner.add("ReenactLoadModel", (0, 0), (270, 230), None, ("face_mesh",))
-    references = inner.references((320, 0), {"images.image0": (model, 0)})
-    motion = inner.motion((320, 680), model, (model, 0))
-    warped = inner.warp((700, 0), model, references, motion, "relative")
-    fused = inner.fuse((1070, 0), warped)
-    decoded = inner.decode((1440, 0), fused)
+    model = inner.model(0, 40)
+    references = inner.references(1, {"images.image0": (model, 0)})
+    motion = inner.motion(1, model, (model, 0))
+    warped = inner.warp(2, model, references, motion, "relative")
+    fused = inner.fuse(3, warped)
+    decoded = inner.decode(4, fused)
     outside: dict[int, int] = {}  # links that come from the subgraph's own inputs
     for node, slot in ((references, 0), (motion, 1)):
         entry = inner.nodes[node - 1]["inputs"][slot]
@@ -470,15 +472,15 @@ def blueprint() -> dict[str, Any]:
         "revision": 0,
         "config": {},
         "name": inner.name,
-        "inputNode": {"id": -10, "bounding": [-220, 0, 120, 80]},
-        "outputNode": {"id": -20, "bounding": [1790, 0, 120, 100]},
+        "inputNode": {"id": -10, "bounding": [-220, 40, 120, 80]},
+        "outputNode": {"id": -20, "bounding": [1860, 40, 120, 100]},
         "inputs": [
             {
                 "id": str(uuid.uuid5(GRAPH_ID, f"input {slot}")),
                 "name": name,
                 "type": kind,
                 "linkIds": [outside[slot]],
-                "pos": [-120, 20 * slot + 20],
+                "pos": [-120, 20 * slot + 60],
             }
             for slot, (name, kind) in enumerate((("references", "IMAGE"), ("driving", "VIDEO")))
         ],
@@ -488,7 +490,7 @@ def blueprint() -> dict[str, Any]:
                 "name": name,
                 "type": kind,
                 "linkIds": [last + slot + 1],
-                "pos": [1810, 20 * slot + 20],
+                "pos": [1880, 20 * slot + 60],
             }
             for slot, (name, kind, _, _) in enumerate(outputs)
         ],

@@ -1,4 +1,4 @@
-"""A throw-away pack that proves the harness itself: success, progress, errors, and a node that gives no picture."""
+"""A throw-away pack that proves the harness itself: success, progress, errors, and nodes that give nothing of use."""
 
 from __future__ import annotations
 
@@ -70,9 +70,25 @@ class HarnessEmpty(io.ComfyNode):
         return io.NodeOutput(torch.zeros(0, 64, 64, 3))
 
 
+class HarnessLandmarks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="HarnessLandmarks", display_name="Harness Landmarks", category="harness",
+            inputs=[io.Combo.Input("content", options=["no frames", "no face", "another type"])],
+            outputs=[io.Custom("FACE_LANDMARKS").Output()],
+        )
+
+    @classmethod
+    def execute(cls, content):
+        frames = [[], []] if content == "no face" else []
+        given = {"faces": frames} if content == "another type" else {"frames": frames, "image_size": (64, 64)}
+        return io.NodeOutput(given)
+
+
 class HarnessExtension(ComfyExtension):
     async def get_node_list(self):
-        return [HarnessProbe, HarnessShow, HarnessEmpty]
+        return [HarnessProbe, HarnessShow, HarnessEmpty, HarnessLandmarks]
 
 
 async def comfy_entrypoint():
