@@ -18,7 +18,10 @@ def schema(search_aliases: list[str], shows_output: bool = False, **about: Any) 
 
     `search_aliases` are words it can be searched by. `shows_output` has the host send the node's pictures and
     notes again when the node itself need not run: after the page was loaded anew, or for a second graph with the same
-    beginning.
+    beginning. Hosts that never send them again are told not to take the result of an equal node for this one's, so
+    that at least every node shows what it has made.
     """
     wanted = {"search_aliases": search_aliases, "has_intermediate_output": shows_output}
+    if shows_output and "has_intermediate_output" not in _SCHEMA:
+        wanted["not_idempotent"] = True
     return io.Schema(**about, **{name: value for name, value in wanted.items() if name in _SCHEMA})

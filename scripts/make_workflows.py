@@ -18,7 +18,7 @@ BLUEPRINTS = Path(__file__).resolve().parents[1] / "subgraphs"
 COLOURS = {"input": "#3f789e", "stages": "#8a6d3b", "output": "#4a7a4a"}
 SCALE = 0.6  # of the view; hosts leave out the text of widgets that are much smaller
 PITCH, WIDTH, FRAME = 358, 316, 350  # pixels: from column to column, of a node, of the frame around a column
-TOP, HEIGHT = -30, 1120  # of most frames: a graph is flat, so that a host that shows all of it still shows its text
+TOP, HEIGHT = -45, 1180  # of most frames: a graph is flat, so that a host that shows all of it still shows its text
 BARS = (80, 150)  # pixels of the window at the left and at the top that the host covers
 GRAPH_ID = uuid.UUID("6f0f6f6e-7265-4565-8e61-637400000000")
 
@@ -69,10 +69,15 @@ Link = tuple[int, int]  # node, output slot
 
 
 class Graph:
-    """A graph under construction."""
+    """A graph under construction, whose nodes are numbered from `first` on.
 
-    def __init__(self, name: str) -> None:
+    Each example has numbers of its own: where two share them, older hosts take results of the one for the other and
+    do not show the pictures that belong to them.
+    """
+
+    def __init__(self, name: str, first: int = 1) -> None:
         self.name = name
+        self.first = first
         self.nodes: list[dict[str, Any]] = []
         self.links: list[list[Any]] = []
         self.groups: list[dict[str, Any]] = []
@@ -87,13 +92,13 @@ class Graph:
         title: str | None = None,
     ) -> int:
         """Add a node; `links` maps its inputs to outputs of earlier nodes. Its number."""
-        number = len(self.nodes) + 1
+        number = self.first + len(self.nodes)
         inputs = []
         for slot, (name, (origin, output)) in enumerate((links or {}).items()):
-            kind_of_link = OUTPUTS[self.nodes[origin - 1]["type"]][output][1]
+            kind_of_link = OUTPUTS[self.node(origin)["type"]][output][1]
             link = len(self.links) + 1
             self.links.append([link, origin, output, number, slot, kind_of_link])
-            self.nodes[origin - 1]["outputs"][output]["links"].append(link)
+            self.node(origin)["outputs"][output]["links"].append(link)
             entry: dict[str, Any] = {"name": name, "type": kind_of_link, "link": link}
             if name == "fps":
                 entry["widget"] = {"name": name}
@@ -104,7 +109,7 @@ class Graph:
             "pos": list(place),
             "size": list(size),
             "flags": {},
-            "order": number - 1,
+            "order": len(self.nodes),
             "mode": 0,
             "inputs": inputs,
             "outputs": [{"name": name, "type": type_, "links": []} for name, type_ in OUTPUTS[kind]],
@@ -118,6 +123,10 @@ class Graph:
         self.nodes.append(node)
         return number
 
+    def node(self, number: int) -> dict[str, Any]:
+        """A node that was added."""
+        return self.nodes[number - self.first]
+
     def group(self, title: str, first: int, last: int, colour: str, height: int = HEIGHT) -> None:
         """Draw a titled frame around the columns `first` to `last`."""
         number, box = len(self.groups) + 1, [first * PITCH, TOP, (last - first) * PITCH + FRAME, height]
@@ -129,7 +138,7 @@ class Graph:
         return {
             "id": str(uuid.uuid5(GRAPH_ID, self.name)),
             "revision": 0,
-            "last_node_id": len(self.nodes),
+            "last_node_id": self.nodes[-1]["id"],
             "last_link_id": len(self.links),
             "nodes": self.nodes,
             "links": self.links,
@@ -140,8 +149,8 @@ class Graph:
         }
 
     def _offset(self) -> list[int]:
-        """By how much the view is moved: the note lies below the host's bars and beside its buttons."""
-        left, top = (min(node["pos"][axis] for node in self.nodes) for axis in (0, 1))
+        """By how much the view is moved: the frames lie below the host's bars and beside its buttons."""
+        left, top = (min(group["bounding"][axis] for group in self.groups) for axis in (0, 1))
         return [round(BARS[0] / SCALE - left), round(BARS[1] / SCALE - top)]
 
     # The nodes, with the widget values in the order of their schemas; each goes into a column, `top` pixels from above.
@@ -220,7 +229,7 @@ def five_stages() -> Graph:
     decoded = graph.stages(model, references, motion, "absolute", 2)
     graph.video(4, (decoded, 0), (decoded, 2), "five_stages")
     graph.group("Input", 0, 0, "input")
-    graph.group("1 References and 2 motion", 1, 1, "stages")
+    graph.group("1 References, 2 motion", 1, 1, "stages")
     graph.group("3 Warp per reference", 2, 2, "stages")
     graph.group("4 Fuse", 3, 3, "stages")
     graph.group("5 Decode, and the result", 4, 4, "output")
@@ -228,7 +237,7 @@ def five_stages() -> Graph:
 
 
 def compare_strategies() -> Graph:
-    graph = Graph("compare_strategies")
+    graph = Graph("compare_strategies", 21)
     graph.note(
         320,
         "## Strategies side by side\nBoth *Fuse References* nodes use the same warps, so the second costs little. "
@@ -257,7 +266,7 @@ def compare_strategies() -> Graph:
 
 
 def references_from_video() -> Graph:
-    graph = Graph("references_from_video")
+    graph = Graph("references_from_video", 41)
     graph.note(
         280,
         "## References from a video\n*Load References* looks through a video of the person and picks the frames that "
@@ -273,14 +282,14 @@ def references_from_video() -> Graph:
     decoded = graph.stages(model, references, motion, "relative", 2)
     graph.video(4, (decoded, 0), (decoded, 2), "references_from_video")
     graph.group("Input", 0, 0, "input")
-    graph.group("Picked references, and motion", 1, 1, "stages")
+    graph.group("Picked references, motion", 1, 1, "stages")
     graph.group("Warp, fuse", 2, 3, "stages")
     graph.group("Result", 4, 4, "output")
     return graph
 
 
 def composite_and_upscale() -> Graph:
-    graph = Graph("composite_and_upscale")
+    graph = Graph("composite_and_upscale", 61)
     graph.note(
         280,
         "## Together with other nodes\nFrames are ordinary IMAGE batches, masks ordinary MASKs. Here the head is "
@@ -303,7 +312,7 @@ def composite_and_upscale() -> Graph:
 
 
 def save_and_reuse_motion() -> Graph:
-    graph = Graph("save_and_reuse_motion")
+    graph = Graph("save_and_reuse_motion", 81)
     graph.note(
         280,
         "## Save and reuse motion\nAbove: a clip is tracked once and its motion saved; the file holds no picture of "
@@ -326,7 +335,7 @@ def save_and_reuse_motion() -> Graph:
 
 
 def edit_expression() -> Graph:
-    graph = Graph("edit_expression")
+    graph = Graph("edit_expression", 101)
     graph.note(
         300,
         "## Edit motion and expression\nSaved motion drives the person. *Edit Motion* runs it backwards with three "
@@ -353,7 +362,7 @@ def edit_expression() -> Graph:
 
 
 def one_node_video() -> Graph:
-    graph = Graph("one_node_video")
+    graph = Graph("one_node_video", 121)
     graph.note(
         200,
         "## One node, for long clips\n*Reenact Video* runs the five stages as a stream from video to video: memory "
@@ -365,9 +374,9 @@ def one_node_video() -> Graph:
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
     video = graph.place("ReenactVideo", 2, 40, 700, links, widgets)
     graph.save(3, (video, 0), "one_node_video")
-    graph.group("Input", 0, 0, "input", 820)
-    graph.group("References", 1, 1, "stages", 820)
-    graph.group("Video to video", 2, 3, "output", 820)
+    graph.group("Input", 0, 0, "input", 1010)
+    graph.group("References", 1, 1, "stages", 1010)
+    graph.group("Video to video", 2, 3, "output", 1010)
     return graph
 
 
@@ -415,7 +424,7 @@ PUBLIC_MODELS = (
 
 
 def public_model(model: PublicModel) -> Graph:
-    graph = Graph(model.name)
+    graph = Graph(model.name, 141 + 20 * PUBLIC_MODELS.index(model))
     graph.note(
         380,
         f"## {model.title} with several references\n{model.note} Then press **R** and choose it in the loader. "
@@ -425,7 +434,7 @@ def public_model(model: PublicModel) -> Graph:
     )
     sample, loader = graph.sample(0, 490, "other person"), graph.model(0, 670, model.value)
     if model.models:
-        graph.nodes[loader - 1]["properties"]["models"] = [
+        graph.node(loader)["properties"]["models"] = [
             {"name": name, "url": model.url + name, "directory": model.directory} for name in model.models
         ]
     references = graph.references(1, {"images.image0": (sample, 0)})
@@ -433,7 +442,7 @@ def public_model(model: PublicModel) -> Graph:
     decoded = graph.stages(loader, references, motion, "relative", 2)
     graph.video(4, (decoded, 0), (decoded, 2), model.name)
     graph.group("Input", 0, 0, "input")
-    graph.group("1 References and 2 motion", 1, 1, "stages")
+    graph.group("1 References, 2 motion", 1, 1, "stages")
     graph.group("3 Warp per reference", 2, 2, "stages")
     graph.group("4 Fuse", 3, 3, "stages")
     graph.group("5 Decode, and the result", 4, 4, "output")

@@ -103,6 +103,18 @@ def test_a_graph_that_was_drawn_in_another_order_runs_nothing_again(host, first_
     assert {"3", "4", "5", "6", "7"} <= set(again.cached)
 
 
+def test_a_second_graph_of_the_same_kind_shows_its_own_pictures(host, first_run):
+    """Hosts that send nothing for a result they take from another graph have each node make its own."""
+    other: graphs.Prompt = {}
+    for number, about in five_stages("confidence").items():
+        inputs = {k: [f"9{v[0]}", v[1]] if isinstance(v, list) else v for k, v in about["inputs"].items()}
+        other[f"9{number}"] = {**about, "inputs": inputs}
+    run = host.client.run(other, timeout=180)
+    assert run.status == "success", run.error
+    for number in ("93", "94", "95", "96"):
+        assert run.outputs[number]["images"], number
+
+
 def test_the_same_graph_gives_the_same_pixels(host, first_run):
     host.client.free()
     time.sleep(1)  # the host forgets between two prompts, not at once

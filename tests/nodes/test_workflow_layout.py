@@ -44,3 +44,11 @@ def test_text_is_large_enough_when_all_of_the_graph_is_shown(graph):
     wide = max(map(sum, zip(x, width))) - min(x)
     high = max(map(sum, zip(y, height))) - min(y)
     assert SHARE * min(SCREEN[0] / wide, SCREEN[1] / high) * FONT >= LEAST
+
+
+def test_no_two_graphs_share_the_number_of_a_node():
+    """Older hosts take results of the same number for the same, and then send no pictures to the second graph."""
+    seen: dict[int, str] = {}
+    for path in GRAPHS:
+        for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]:
+            assert seen.setdefault(node["id"], path.stem) == path.stem, node["id"]
