@@ -24,7 +24,7 @@ LIDS = (
 )
 LID_CORNERS = ((33, 133), (362, 263))
 NEARLY_CLOSED = 0.035  # lip gap below which closing is imposed more and more
-LEAST_IMPOSED = 0.3  # and how much it is above, against the displacement added to our own lips
+LEAST_IMPOSED = 0.6  # and how much it is above, against the displacement added to our own lips
 SHUT = 0.18  # of a resting eye's gap: what the tracker still reads when the lids touch
 UPPER_LIP_SHARE, UPPER_LID_SHARE = 0.3, 0.85  # how much of the way the upper one goes; the jaw and the lid do most
 LIP_SPREAD = (0.04, 0.12)  # how far skin above the upper and below the lower lip goes along, in face heights

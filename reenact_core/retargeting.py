@@ -7,14 +7,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from .canonical_shape import CanonicalShape, HeadPose, fuse_shape, head_pose
+from .canonical_shape import CanonicalShape, HeadPose, calmness, fuse_shape, head_pose
 from .contact import keep_contacts
 from .errors import ReenactError
 from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
 from .motion_models.mesh_flows import face_height
+from .mouth_calibration import FRAMES, calibrate_mouth
 from .pose import pose_distance
 from .pose_limits import limit_angles
-from .rest_calibration import FRAMES, calibrate_rest
 from .retarget_settings import Follow, Retargeting
 from .tracking import BlendshapeNet, read_blendshapes
 from .types import DrivingMotion, Faces, References, Transfer
@@ -25,6 +25,7 @@ ALIKE = 8.0  # degrees from the nearest pose to the first reference's at which a
 # Distances that tell a face's width, height and depth, for the proportions of movements.
 WIDTH, HEIGHT, DEPTH = (234, 454), (168, 152), (1, 234)
 LEAST_RATIO, MOST_RATIO = 0.75, 1.33
+MORE = 0.15  # by which mouths are asked to move farther: pictures of them move about a seventh less than was asked
 SAME_FACE = 0.05  # mean distance of landmarks, in face heights, up to which two faces are one tracked twice
 
 
@@ -38,8 +39,8 @@ def retarget(
     neutral frame that the user chose; ours is fused from all references. What the driver's face differs from rest, in
     our proportions, is added to our resting face, whose mouth is calibrated on the way (or, channel by channel, to the
     first reference's); lips and lids are made to meet. Then the head is turned, scaled and shifted from its pose in the
-    first reference as the driver's since the frames in which its pose is most like that one. After a cut all of this
-    begins anew.
+    first reference as the driver's since the frames in which its pose is most like that one. After a cut size and place
+    begin anew; how the head is turned does not, and what a shot never shows at rest is known from the others.
 
     Raises:
         ReenactError: the motion was retargeted before, to another first reference.
@@ -50,8 +51,12 @@ def retarget(
     if transfer is Transfer.ABSOLUTE:
         return motion
     settings = settings or Retargeting()
-    shots = [motion.at(span) for span in motion.shot_spans()]
-    parts = [_retarget_shot(shot, references, settings) for shot in shots]
+    settings = settings.resolved(not motion.floating)
+    spans = motion.shot_spans()
+    rests = _resting(motion, spans)
+    turned = _start_rotation(motion.faces, references.faces.at([0])) if motion.floating else None
+    shots = zip(spans, rests)
+    parts = [_retarget_shot(motion.at(span), rest, turned, references, settings) for span, rest in shots]
     faces = Faces(*(torch.cat(fields) for fields in zip(*parts)))
     image = references.images[0]
     canvas = (image.shape[-2], image.shape[-1])
@@ -80,12 +85,15 @@ def _anchor(motion: DrivingMotion, references: References) -> DrivingMotion:
     return motion._replace(neutral=motion.faces.at([best]), neutral_code=code)
 
 
-def _retarget_shot(motion: DrivingMotion, references: References, settings: Retargeting) -> Faces:
-    """One shot's faces on the first reference's canvas."""
+def _retarget_shot(
+    motion: DrivingMotion,
+    their_rest: CanonicalShape,
+    turned: Tensor | None,
+    references: References,
+    settings: Retargeting,
+) -> Faces:
+    """One shot's faces on the first reference's canvas; `turned` is the start's rotation, None = the neutral frame's."""
     driving, own = motion.faces, references.faces.at([0])
-    neutral = None if motion.floating else motion.neutral
-    settings = settings.resolved(neutral is not None)
-    their_rest = fuse_shape(driving if neutral is None else neutral)
     pose = head_pose(driving, their_rest.points)
     change = pose.to_head(driving.landmarks) - their_rest.points  # [T,478,3]
     our_rest = fuse_shape(references.faces)
@@ -94,19 +102,24 @@ def _retarget_shot(motion: DrivingMotion, references: References, settings: Reta
     first = our_pose.to_head(own.landmarks)  # [1,478,3]
 
     change, their_points = change * ratio, their_rest.points * ratio
-    placed = _follow_pose(motion, pose, our_pose, references, settings, neutral, their_rest)
+    if turned is None:
+        start = head_pose(motion.neutral, their_rest.points)
+    else:
+        scale, centre = _start_place(pose, our_pose, driving.found)
+        start = HeadPose(scale, turned, centre)
+    placed = _follow_pose(motion, pose, start, our_pose, references, settings)
+    asked, resting = change, our_rest.points
     if settings.mouth is Follow.ABSOLUTE and settings.gain("mouth") > 0:
         some = torch.linspace(0, len(change) - 1, min(FRAMES, len(change))).round().long()
         places = HeadPose(*(field[some] for field in placed))
 
-        def read(addition: Tensor) -> Tensor:
-            rest = our_rest._replace(points=our_rest.points + addition)
-            shapes = _follow_shape(change[some], first, rest, their_points, settings)
+        def read(additions: Tensor) -> Tensor:
+            shapes = _follow_shape(change[some], change[some], first, resting + additions, their_points, settings)
             return read_blendshapes(_reader(), places.to_image(shapes))
 
-        addition = calibrate_rest(read, driving.blendshapes[some])
-        our_rest = our_rest._replace(points=our_rest.points + addition)
-    landmarks = placed.to_image(_follow_shape(change, first, our_rest, their_points, settings))
+        resting = resting + (1 + MORE) * calibrate_mouth(read, driving.blendshapes, some)
+        asked = change * (1 + MORE * part_weights()[0][PARTS.index("mouth")][:, None])
+    landmarks = placed.to_image(_follow_shape(asked, change, first, resting, their_points, settings))
     return Faces(
         landmarks=landmarks,
         blendshapes=_blendshapes(landmarks, own),
@@ -126,20 +139,21 @@ def _proportions(ours: CanonicalShape, theirs: CanonicalShape) -> Tensor:
 
 
 def _follow_shape(
-    change: Tensor, first: Tensor, rest: CanonicalShape, their_rest: Tensor, settings: Retargeting
+    asked: Tensor, change: Tensor, first: Tensor, rest: Tensor, their_rest: Tensor, settings: Retargeting
 ) -> Tensor:
     """Our face's shapes [T,478,3] in head coordinates.
 
     Args:
-        change: [T,478,3] the driver's change since rest, in our proportions. first: [1,478,3] our first reference.
+        asked: [T,478,3] our face's change since rest. change: [T,478,3] the driver's, in our proportions, which lips and
+            lids that meet keep to. first: [1,478,3] our first reference. rest: [478,3] or [T,478,3] our resting face.
         their_rest: [478,3] the driver's resting face in our proportions.
     """
     shares = torch.cat([part_weights()[0], 1 - part_weights()[0].sum(0, keepdim=True)])  # parts and the rest
     channels = [{"brows": "expression"}.get(part, part) for part in PARTS] + ["expression"]
     absolute = torch.tensor([float(settings.follows(channel) is Follow.ABSOLUTE) for channel in channels])
     gains = torch.tensor([settings.gain(channel) for channel in channels])
-    base = first + (absolute @ shares)[:, None] * (rest.points - first)
-    wanted = base + change
+    base = first + (absolute @ shares)[:, None] * (rest - first)
+    wanted = base + asked
     if settings.contact:
         wanted = keep_contacts(wanted, their_rest + change, their_rest, base[0])
     return first + (gains @ shares)[:, None] * (wanted - first)
@@ -148,16 +162,13 @@ def _follow_shape(
 def _follow_pose(
     motion: DrivingMotion,
     pose: HeadPose,
+    start: HeadPose,
     ours: HeadPose,
     references: References,
     settings: Retargeting,
-    neutral: Faces | None,
-    their_rest: CanonicalShape,
 ) -> HeadPose:
-    """Where our head is in every frame."""
+    """Where our head is in every frame; `start` is the driver's pose that counts as ours in the first reference."""
     height, width = references.images[0].shape[-2:]
-    start = _start(pose, ours, motion.faces.found) if neutral is None else head_pose(neutral, their_rest.points)
-
     turn = pose.rotation @ start.rotation.transpose(1, 2) @ ours.rotation
     wanted = pose.rotation if settings.rotation is Follow.ABSOLUTE else turn
     rotation = power(wanted @ ours.rotation.transpose(1, 2), settings.gain("rotation")) @ ours.rotation
@@ -180,16 +191,45 @@ def _follow_pose(
     return HeadPose(scale, rotation, centre)
 
 
-def _start(pose: HeadPose, ours: HeadPose, found: Tensor) -> HeadPose:
-    """The driver's pose (axis 1) that counts as the first reference's: the mean of those most like it."""
-    trace = (pose.rotation * ours.rotation).sum((1, 2))
+def _resting(motion: DrivingMotion, spans: list[slice]) -> list[CanonicalShape]:
+    """The driver's resting face in each shot: of the shot where it shows a part of the face at rest, else of all."""
+    if not motion.floating:
+        return [fuse_shape(motion.neutral)] * len(spans)
+    faces = motion.faces
+    whole = fuse_shape(faces)
+    if len(spans) == 1:
+        return [whole]
+    calm = calmness(faces) * faces.found[:, None]  # [T,478]
+    rests = []
+    for span in spans:
+        own = fuse_shape(faces.at(span))
+        shown = calm[span].amax(0)[:, None]
+        rests.append(own._replace(points=torch.lerp(whole.points, own.points, shown)))
+    return rests
+
+
+def _alike(rotation: Tensor, ours: Tensor, found: Tensor) -> Tensor:
+    """How much each of the driver's heads [T,3,3] is turned like ours [1,3,3]: weights [T] of sum 1."""
+    trace = (rotation * ours).sum((1, 2))
     apart = torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).acos()).masked_fill(~found, torch.inf)
     weights = torch.exp((apart.amin().square() - apart.square()) / (2 * ALIKE**2))
-    weights = weights / weights.sum()
-    u, _, vt = torch.linalg.svd(torch.einsum("t,tij->ij", weights, pose.rotation))
-    rotation = u @ torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ vt).sign())])) @ vt
-    scale = (weights @ pose.scale.log()).exp()
-    return HeadPose(scale[None], rotation[None], (weights @ pose.centre)[None])
+    return weights / weights.sum()
+
+
+def _start_rotation(film: Faces, own: Faces) -> Tensor:
+    """The driver's head rotation [1,3,3] that counts as the first reference's: the mean of those most like it.
+
+    It is the same in all shots of a film, so that a face turned away after a cut is turned away in the result.
+    """
+    weights = _alike(film.rotation, own.rotation, film.found)
+    u, _, vt = torch.linalg.svd(torch.einsum("t,tij->ij", weights, film.rotation))
+    return (u @ torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ vt).sign())])) @ vt)[None]
+
+
+def _start_place(pose: HeadPose, ours: HeadPose, found: Tensor) -> tuple[Tensor, Tensor]:
+    """The driver's size [1] and place [1,3] in a shot that count as the first reference's."""
+    weights = _alike(pose.rotation, ours.rotation, found)
+    return (weights @ pose.scale.log()).exp()[None], (weights @ pose.centre)[None]
 
 
 def power(rotation: Tensor, exponent: float) -> Tensor:

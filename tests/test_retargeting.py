@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reenact_core import geometry
+from reenact_core import geometry, retargeting
+from reenact_core.contact import LIDS
 from reenact_core.decoding import decode
 from reenact_core.errors import ReenactError
 from reenact_core.face_regions import LIP_PAIRS
@@ -249,6 +250,44 @@ def test_each_shot_starts_from_its_own_pose(several):
     ours = retarget(motion, several, Transfer.RELATIVE)
     assert (ours.faces.landmarks[6:] - ours.faces.landmarks[:6]).abs().max() < 0.5
     assert retarget(ours, several, Transfer.RELATIVE) is ours
+
+
+def test_a_face_turned_away_after_a_cut_is_turned_away_in_the_result(several):
+    first = posed_faces([turned(-12, 4, 6)] * 6, (200, 200), 180)
+    second = posed_faces([turned(23, 4, 6)] * 6, (500, 300), 90)
+    faces = Faces(*(torch.cat(fields) for fields in zip(first, second)))
+    motion = moving(faces, (480, 640))._replace(floating=True, shots=(torch.arange(12) >= 6).long())
+    ours = retarget(motion, several, Transfer.RELATIVE).faces
+    yaw = euler_degrees(ours.rotation)[:, 0]
+    assert abs(float(yaw[0]) - -12) < 1
+    assert abs(float(yaw[6] - yaw[0]) - 35) < 1
+    centre, expected = (points[list(RIGID), :2].mean(0) for points in (ours.landmarks[6], several.faces.landmarks[0]))
+    assert (centre - expected).norm() < 5  # but at the same place
+
+
+def test_eyes_that_one_shot_never_shows_open_are_known_from_another(several):
+    opened = posed_faces([turned(0)] * 6, (200, 200), 180)
+    closed = posed_faces([turned(0)] * 6, (200, 200), 180)
+    for upper, lower in [pair for eye in LIDS for pair in eye]:
+        closed.landmarks[:, upper] = closed.landmarks[:, lower]
+    for eye in ("Left", "Right"):
+        closed.blendshapes[:, BLENDSHAPE_NAMES.index(f"eyeBlink{eye}")] = 0.9
+    faces = Faces(*(torch.cat(fields) for fields in zip(opened, closed)))
+    motion = moving(faces, (480, 640))._replace(floating=True, shots=(torch.arange(12) >= 6).long())
+    ours = retarget(motion, several, Transfer.RELATIVE).faces
+    gap = (ours.landmarks[:, 145] - ours.landmarks[:, 159]).norm(dim=-1)
+    assert gap[6] < 0.35 * gap[0]
+
+
+def test_mouths_are_asked_to_move_farther_than_pictures_of_them_will(several, monkeypatch):
+    faces = posed_faces([turned(0)] * 4, (300, 200), 180)
+    faces.landmarks[2:, 61, 1] -= 9.0  # a corner of the mouth goes up by a twentieth of the face
+    corners = []
+    for more in (0.0, retargeting.MORE):
+        monkeypatch.setattr(retargeting, "MORE", more)
+        corners.append(automatic(faces, several).landmarks[[0, 2], 61, 1].diff())
+    assert corners[0] < -2
+    assert float(corners[1] / corners[0]) == pytest.approx(1.15, abs=0.03)
 
 
 def test_retargeted_motion_stays_with_its_first_reference(several):

@@ -1,0 +1,87 @@
+"""What is added to a resting mouth so that the moved face reads as the driver's face reads.
+
+A mouth is seldom seen quite at rest, so the fused shape keeps a trace of a smile or of parted lips, and the tracker's
+coefficients answer late, or not at all, or more in one face than in another to what is added to it. So some amounts of
+mouth shapes are added, which depend linearly on a few readings of the driver: a rule for the whole shot by which jaw
+and smile of the moved face read like the driver's own. Least squares by Gauss-Newton over some frames, with a prior that
+keeps the amounts small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from .editing.basis import SHAPES, expression_basis
+from .head_channels import PARTS, part_weights
+from .tracking import BLENDSHAPE_NAMES
+
+FRAMES = 24  # frames that are compared, evenly chosen
+READ = ("jawOpen", "mouthSmileLeft", "mouthSmileRight")  # what means the same in everybody
+# The driver's readings that the amounts depend on, besides a constant.
+STATES = (("jawOpen",), ("mouthSmileLeft", "mouthSmileRight"), ("mouthPucker",), ("mouthFunnel",))
+# What the resting mouth may be corrected by, both sides alike.
+AMOUNTS = (
+    ("jawOpen",), ("mouthSmileLeft", "mouthSmileRight"), ("mouthPucker",), ("mouthFunnel",), ("mouthClose",),
+    ("mouthUpperUpLeft", "mouthUpperUpRight"), ("mouthLowerDownLeft", "mouthLowerDownRight"),
+    ("mouthStretchLeft", "mouthStretchRight"), ("mouthFrownLeft", "mouthFrownRight"),
+)  # fmt: skip
+PRIOR = 0.02  # mean squared error of the readings that an amount of 1 is worth
+MOST = 0.4  # amounts beyond which nothing is believed
+LEAST_STATE = 0.01  # added to the mean squares of the driver's readings: what a driver hardly does has no say
+STEP, LARGEST_STEP, ROUNDS = 0.05, 0.3, 6
+ENOUGH = 0.01  # step that ends the rounds
+
+
+def calibrate_mouth(read: Callable[[Tensor], Tensor], driving: Tensor, some: Tensor) -> Tensor:
+    """What to add to the resting face in each frame: [T,478,3] in head coordinates.
+
+    Args:
+        read: additions [t,478,3] -> blendshapes [t,52] of the moved face in the frames `some`.
+        driving: [T,52] the driver's blendshapes. some: [t] long, numbers of the frames that are compared.
+    """
+    moves = _moves()
+    states = _states(driving)  # [T,F]
+    seen = states[some]
+    aim = driving[some][:, _indices(READ)]  # [t,3]
+    spread = seen.T @ seen / len(seen) + LEAST_STATE * torch.eye(seen.shape[1])
+    prior = PRIOR * torch.kron(torch.eye(len(moves)), spread)
+
+    def readings(amounts: Tensor) -> Tensor:
+        return read(torch.einsum("tk,kpc->tpc", amounts, moves))[:, _indices(READ)]
+
+    rule = torch.zeros(len(moves), seen.shape[1])
+    for _ in range(ROUNDS):
+        amounts = (seen @ rule.T).clamp(-MOST, MOST)
+        now = readings(amounts)
+        slopes = torch.stack([readings(amounts + STEP * one) - now for one in torch.eye(len(moves))], 2) / STEP
+        by_rule = torch.einsum("trk,tf->trkf", slopes, seen).flatten(2).flatten(0, 1)  # [t*3,K*F]
+        normal = by_rule.T @ by_rule / len(seen) + prior
+        gradient = by_rule.T @ (aim - now).flatten() / len(seen) - prior @ rule.flatten()
+        step = torch.linalg.solve(normal, gradient).view_as(rule)
+        moved = (seen @ step.T).abs().amax()
+        rule = rule + step * (LARGEST_STEP / moved).clamp_max(1)
+        if moved < ENOUGH:
+            break
+    return torch.einsum("tk,kpc->tpc", (states @ rule.T).clamp(-MOST, MOST), moves)
+
+
+def _states(driving: Tensor) -> Tensor:
+    """What the additions depend on: a constant and some readings of the driver's mouth, [T,F]."""
+    columns = [driving[:, _indices(names)].mean(1) for names in STATES]
+    return torch.stack([torch.ones(len(driving)), *columns], 1)
+
+
+def _indices(names: Sequence[str]) -> list[int]:
+    return [BLENDSHAPE_NAMES.index(name) for name in names]
+
+
+@cache
+def _moves() -> Tensor:
+    """Displacements [K,478,3] of the mouth by each of `AMOUNTS`."""
+    table = expression_basis().displacements
+    moves = torch.stack([table[[SHAPES.index(name) for name in names]].sum(0) for names in AMOUNTS])
+    return moves * part_weights()[0][PARTS.index("mouth")][:, None]

@@ -1,0 +1,62 @@
+"""A rule by which a moved mouth reads as the driver's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reenact_core.mouth_calibration import READ, calibrate_mouth
+from reenact_core.tracking import BLENDSHAPE_NAMES
+
+JAW, *SMILES = (BLENDSHAPE_NAMES.index(name) for name in READ)
+CHIN, CORNER = 152, 61
+
+
+def driver(frames: int = 40) -> Tensor:
+    """Blendshapes of a driver who talks and smiles, each in its own rhythm."""
+    time = torch.arange(float(frames))
+    shapes = torch.zeros(frames, 52)
+    shapes[:, JAW] = 0.35 + 0.3 * torch.sin(time)
+    shapes[:, SMILES] = (0.3 + 0.25 * torch.sin(0.37 * time))[:, None]
+    return shapes
+
+
+def reader(driving: Tensor, some: Tensor, gain: float, offset: float):
+    """A face whose jaw reads with another gain and offset, and the more shut the more it smiles."""
+
+    def read(additions: Tensor) -> Tensor:
+        shapes = driving[some].clone()
+        shut = 0.3 * shapes[:, SMILES[0]]
+        shapes[:, JAW] = gain * shapes[:, JAW] + offset - shut + 8.0 * additions[:, CHIN, 1]
+        shapes[:, SMILES] -= 8.0 * additions[:, [CORNER], 1]
+        return shapes
+
+    return read
+
+
+def test_a_jaw_that_reads_otherwise_is_made_to_read_like_the_drivers():
+    driving, some = driver(), torch.arange(0, 40, 2)
+    read = reader(driving, some, gain=0.8, offset=-0.1)
+    before = read(torch.zeros(len(some), 478, 3))[:, JAW] - driving[some, JAW]
+    added = calibrate_mouth(read, driving, some)
+    after = read(added[some])[:, JAW] - driving[some, JAW]
+    assert added.shape == (40, 478, 3)
+    assert after.abs().mean() < 0.2 * before.abs().mean()
+    assert after.std() < 0.3 * before.std()  # what varies is corrected as well as the mean
+
+
+def test_a_mouth_that_reads_right_is_left_alone():
+    driving, some = driver(), torch.arange(0, 40, 2)
+
+    def read(additions: Tensor) -> Tensor:
+        shapes = driving[some].clone()
+        shapes[:, JAW] += 2.0 * additions[:, CHIN, 1]
+        return shapes
+
+    assert not calibrate_mouth(read, driving, some).any()
+
+
+def test_additions_keep_within_reason():
+    driving, some = driver(), torch.arange(0, 40, 2)
+    added = calibrate_mouth(reader(driving, some, gain=-4.0, offset=3.0), driving, some)
+    assert added.norm(dim=-1).amax() < 0.2  # of the face's height
