@@ -3,8 +3,8 @@
 A mouth is seldom seen quite at rest, so the fused shape keeps a trace of a smile or of parted lips, and the tracker's
 coefficients answer late, or not at all, or more in one face than in another to what is added to it. So some amounts of
 mouth shapes are added, which depend linearly on a few readings of the driver: a rule for the whole shot by which jaw
-and smile of the moved face read like the driver's own. Least squares by Gauss-Newton over some frames, with a prior that
-keeps the amounts small.
+and smile of the moved face read like the driver's own. Least squares by Gauss-Newton over some frames, with a prior
+that keeps the amounts small.
 """
 
 from __future__ import annotations

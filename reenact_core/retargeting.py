@@ -92,7 +92,7 @@ def _retarget_shot(
     references: References,
     settings: Retargeting,
 ) -> Faces:
-    """One shot's faces on the first reference's canvas; `turned` is the start's rotation, None = the neutral frame's."""
+    """One shot's faces on the first reference's canvas; `turned`: rotation at the start, None = the neutral frame's."""
     driving, own = motion.faces, references.faces.at([0])
     pose = head_pose(driving, their_rest.points)
     change = pose.to_head(driving.landmarks) - their_rest.points  # [T,478,3]
@@ -144,8 +144,8 @@ def _follow_shape(
     """Our face's shapes [T,478,3] in head coordinates.
 
     Args:
-        asked: [T,478,3] our face's change since rest. change: [T,478,3] the driver's, in our proportions, which lips and
-            lids that meet keep to. first: [1,478,3] our first reference. rest: [478,3] or [T,478,3] our resting face.
+        asked: [T,478,3] our face's change since rest. change: [T,478,3] the driver's, in our proportions, which lips
+            and lids keep to. first: [1,478,3] our first reference. rest: [478,3] or [T,478,3] our resting face.
         their_rest: [478,3] the driver's resting face in our proportions.
     """
     shares = torch.cat([part_weights()[0], 1 - part_weights()[0].sum(0, keepdim=True)])  # parts and the rest
