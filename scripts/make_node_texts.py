@@ -1,9 +1,10 @@
-"""Write what follows from the nodes' own descriptions: English locale and the tables of the help pages.
+"""Write what follows from the nodes' own descriptions: the English locale and the tables of all help pages.
 
     .venv-host/bin/python scripts/make_node_texts.py
 
 Starts the test host, asks it for the nodes of this pack, and rewrites locales/en/nodeDefs.json and, in each page of
-web/docs, what follows the line TABLES. What stands before it is written by hand.
+web/docs, what follows the line TABLES. What stands before it is written by hand, and so are the other locales, whose
+pages are web/docs/NODE/LOCALE.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from host_server import HostServer  # noqa: E402
 
 TABLES = "<!-- inputs and outputs -->"
 GROUPS = ("images", "fusions")  # sockets that grow; listed once
+HEADINGS = {  # sections and columns by locale
+    "en": ("Inputs", "Input, default", "What it does", "Outputs", "Output, type", "What it is"),
+    "fr": ("Entrées", "Entrée, valeur initiale", "Effet", "Sorties", "Sortie, type", "Contenu"),
+    "de": ("Eingänge", "Eingang, Vorgabe", "Wirkung", "Ausgänge", "Ausgang, Typ", "Inhalt"),
+}
 
 
 def main() -> None:
@@ -33,11 +39,17 @@ def main() -> None:
     text = json.dumps({name: _texts(info) for name, info in nodes.items()}, indent=2, ensure_ascii=False)
     (folder / "nodeDefs.json").write_text(text + "\n", encoding="utf-8")
     for name, info in nodes.items():
-        page = ROOT / "web" / "docs" / f"{name}.md"
-        written = (
-            page.read_text(encoding="utf-8").partition(TABLES)[0] if page.exists() else f"# {info['display_name']}\n\n"
-        )
-        page.write_text(written.rstrip() + f"\n\n{TABLES}\n\n{_tables(info)}", encoding="utf-8")
+        docs = ROOT / "web" / "docs"
+        _write(docs / f"{name}.md", f"# {info['display_name']}\n\n", _tables(info, "en", {}))
+        for page in sorted((docs / name).glob("*.md")):
+            texts = json.loads((ROOT / "locales" / page.stem / "nodeDefs.json").read_text(encoding="utf-8"))[name]
+            _write(page, f"# {texts['display_name']}\n\n", _tables(info, page.stem, texts))
+
+
+def _write(page: Path, title: str, tables: str) -> None:
+    """Put new tables below what is written in a page; a new page begins with its title."""
+    written = page.read_text(encoding="utf-8").partition(TABLES)[0] if page.exists() else title
+    page.write_text(written.rstrip() + f"\n\n{TABLES}\n\n{tables}", encoding="utf-8")
 
 
 def _inputs(info: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +79,14 @@ def _key(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _tables(info: dict[str, Any]) -> str:
-    lines = ["## Inputs", "", "| Input | Default | What it does |", "|---|---|---|"]
+def _tables(info: dict[str, Any], locale: str, texts: dict[str, Any]) -> str:
+    """Inputs and outputs in a locale, `texts` being its entry for the node; English where it has none.
+
+    Two columns: front ends show the page in a narrow panel.
+    """
+    inputs, input_, does, outputs, output, is_ = HEADINGS[locale]
+    translated = texts.get("inputs", {})
+    lines = [f"## {inputs}", "", f"| {input_} | {does} |", "|---|---|"]
     grown: set[str] = set()
     for name, spec in _inputs(info).items():
         group = name.partition(".")[0]
@@ -77,14 +95,22 @@ def _tables(info: dict[str, Any]) -> str:
                 continue
             grown.add(group)
             name = group
-        default = spec[1].get("default", "")
-        lines.append(f"| {name} | {default if default != '' else ''} | {_cell(spec[1]['tooltip'])} |")
+        given = translated.get(_key(name), {})
+        default = str(spec[1].get("default", ""))
+        lines.append(_row(given.get("name") or name, default, given.get("tooltip") or spec[1]["tooltip"]))
     if info["output_name"]:
-        lines += ["", "## Outputs", "", "| Output | Type | What it is |", "|---|---|---|"]
+        lines += ["", f"## {outputs}", "", f"| {output} | {is_} |", "|---|---|"]
         tooltips = info.get("output_tooltips") or [None] * len(info["output"])
-        for name, kind, tooltip in zip(info["output_name"], info["output"], tooltips):
-            lines.append(f"| {name} | {kind} | {_cell(tooltip or '')} |")
+        for slot, (name, kind, tooltip) in enumerate(zip(info["output_name"], info["output"], tooltips)):
+            given = texts.get("outputs", {}).get(str(slot), {})
+            lines.append(_row(given.get("name") or name, kind, given.get("tooltip") or tooltip or ""))
     return "\n".join(lines) + "\n"
+
+
+def _row(name: str, below: str, text: str) -> str:
+    """A row whose first column is a name, and below it a default or a type."""
+    first = f"**{name}**<br>{below}" if below else f"**{name}**"
+    return f"| {first} | {_cell(text)} |"
 
 
 def _cell(text: str) -> str:

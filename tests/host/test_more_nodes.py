@@ -100,6 +100,13 @@ def test_every_input_explains_itself(host):
                     assert spec[1].get("tooltip"), f"{name}.{identifier}"
 
 
+@pytest.mark.parametrize(("place", "title"), [("", "# Decode"), ("/fr", "# Décoder"), ("/de", "# Dekodieren")])
+def test_help_is_served_by_locale(host, place, title):
+    """Front ends ask for the page of their locale first, then for the English one."""
+    page = host.client.request(f"/extensions/reenact/docs/ReenactDecode{place}.md").decode()
+    assert page.startswith(title)
+
+
 def test_motion_is_saved_and_used_again(host):
     prompt = five_stages(frames=3)
     prompt["20"] = node("ReenactSaveMotion", motion=["4", 0], filename_prefix="reenact/test")

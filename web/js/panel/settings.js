@@ -4,7 +4,7 @@ const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === 
 
 /** Whether another node feeds this widget, so that its value here does not count. */
 export function isLinked(node, name) {
-  return (node.inputs ?? []).some((input) => input.widget?.name === name && input.link != null)
+  return (node.inputs ?? []).some((input, slot) => input.widget?.name === name && node.isInputConnected(slot))
 }
 
 export function readWidget(node, name, otherwise) {
