@@ -77,7 +77,7 @@ class FrameCollector:
     def add(self, chunk: Tensor) -> None:
         """Append core images [n,C,H,W]."""
         end = self._filled + len(chunk)
-        self._frames[self._filled : end].copy_(chunk.movedim(1, -1).clamp(0, 1))
+        self._frames[self._filled : end].copy_(chunk.movedim(1, -1)).clamp_(0, 1)
         self._filled = end
 
     def result(self) -> Tensor:

@@ -106,6 +106,15 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     )
 
 
+def mean_of_boxes(maps: Tensor, side: int) -> Tensor:
+    """Maps [N,C,H,W] with one pixel per box of side x side pixels, which have to fit: [N,C,H/side,W/side].
+
+    Rows are summed first: as an average pooling it takes twice as long.
+    """
+    rows = maps.unflatten(2, (-1, side)).sum(3)
+    return rows.unflatten(3, (-1, side)).sum(4).div_(side * side)
+
+
 def triangle_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
     """Unit normals [N,F,3] of a mesh [N,V,3], [F,3]; the sign follows the triangles' winding."""
     a, b, c = (vertices[:, triangles[:, i]] for i in range(3))

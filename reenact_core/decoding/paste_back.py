@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,7 +30,7 @@ def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Te
     height, width = plate.shape[-2:]
     side = mask.shape[-1]
     if crops.shape[-1] != side:
-        crops = F.interpolate(crops, size=(side, side), mode="bicubic", align_corners=False).clamp(0, 1)
+        crops = _resized(crops, side).clamp_(0, 1)
     images = plate.expand(len(crops), -1, -1, -1).clone()
     masks = torch.zeros_like(images[:, :1])
     for t, (left, top, _) in enumerate(boxes.tolist()):
@@ -37,6 +39,15 @@ def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Te
         images[t][on_plate].lerp_(crops[t][in_box].to(plate), inner[in_box])
         masks[t][on_plate] = inner[in_box]
     return images, masks
+
+
+def _resized(crops: Tensor, side: int) -> Tensor:
+    """Crops [T,3,n,n] as [T,3,side,side], bicubic; on a CPU by OpenCV, which is ten times as fast as torch at that."""
+    if crops.device.type != "cpu":
+        return F.interpolate(crops, size=(side, side), mode="bicubic", align_corners=False)
+    planes = crops.float().flatten(0, 1).numpy()
+    resized = np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_CUBIC) for plane in planes])
+    return torch.from_numpy(resized).to(crops.dtype).view(*crops.shape[:2], side, side)
 
 
 def lay_on_black(crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:

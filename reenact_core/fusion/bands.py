@@ -43,7 +43,7 @@ def _resize(maps: Tensor, size: int) -> Tensor:
         return maps
     flat = maps.flatten(0, 1)
     if maps.shape[-1] % size == 0:
-        flat = F.avg_pool2d(flat, maps.shape[-1] // size)
+        flat = geometry.mean_of_boxes(flat, maps.shape[-1] // size)
     elif size < maps.shape[-1]:
         flat = F.adaptive_avg_pool2d(flat, size)
     else:

@@ -143,10 +143,11 @@ class FaceMesh(MotionModel):
         """The first reference, laid on the canvas; it moves only where the camera does."""
         assert encoded.plate is not None
         plate = encoded.plate[None]
-        if encoded.camera is None:
+        moved = None if encoded.camera is None else encoded.camera(motion)
+        if moved is None or torch.equal(moved, torch.eye(2, 3).expand_as(moved)):
             return plate
         points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
-        places = geometry.apply_affine(encoded.camera(motion), points)  # [T,H*W,2]
+        places = geometry.apply_affine(moved, points)  # [T,H*W,2]
         grids = geometry.normalise(places, motion.canvas).unflatten(1, motion.canvas).to(plate)
         return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
 

@@ -204,7 +204,8 @@ def sample_each(images: Tensor, deformation: Tensor, padding: str = "border") ->
     One look-up for all: to repeat the images for every frame costs less than to put frames together afterwards.
     """
     frames = len(deformation)
-    looks = geometry.sample(images.repeat(frames, 1, 1, 1), deformation.flatten(0, 1), padding)
+    repeated = images if frames == 1 else images.repeat(frames, 1, 1, 1)
+    looks = geometry.sample(repeated, deformation.flatten(0, 1), padding)
     return looks.unflatten(0, deformation.shape[:2])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from reenact_core import geometry
 from reenact_core.decoding import decode
@@ -12,6 +13,7 @@ from reenact_core.fusion.learned import Learned
 from reenact_core.motion_models.camera import learn_camera
 from reenact_core.motion_models.face_mesh import FaceMesh
 from reenact_core.retargeting import Transfer
+from reenact_core.tracking import PersonMatte
 from reenact_core.types import Faces
 from reenact_core.warping import warp_per_reference
 from tests.faces import moving, posed_faces, psnr, still
@@ -70,10 +72,18 @@ def test_references_that_show_a_still_camera_count():
     assert learn_camera(heads(PLACES), maps(shifts), torch.tensor([False] + [True] * 4)) is None
 
 
+def before_a_wall(photo: torch.Tensor) -> torch.Tensor:
+    """The person of a photo [1,3,H,W] before a wall that has corners everywhere, whatever was behind: [3,H,W]."""
+    noise = torch.rand(1, 3, 35, 35, generator=torch.Generator().manual_seed(3))
+    wall = F.interpolate(noise, photo.shape[-2:], mode="bilinear", align_corners=False)
+    with torch.inference_mode():
+        return torch.lerp(wall, photo, PersonMatte.load().matte(photo))[0].clone()
+
+
 def test_a_picture_that_moves_as_a_whole_is_rebuilt_as_a_whole(person, person_faces):
     """Windows over one photo are what a panning camera sees: from three of them a fourth follows."""
     places = ((30, 30), (58, 18), (12, 52), (0, 14))  # of the window, pixels; the last one drives
-    windows = [person[0][:, y : y + 290, x : x + 290] for x, y in places]
+    windows = [before_a_wall(person[:1])[:, y : y + 290, x : x + 290] for x, y in places]
     faces = Faces(*(field[:1].expand(4, *field.shape[1:]).clone() for field in person_faces))
     faces.landmarks[..., :2] -= torch.tensor(places)[:, None]
     motion = moving(Faces(*(field[3:] for field in faces)), (290, 290))
