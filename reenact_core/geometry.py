@@ -42,6 +42,15 @@ def apply_affine(affine: Tensor, points: Tensor) -> Tensor:
     return points @ affine[..., :-1].transpose(-1, -2) + affine[..., -1].unsqueeze(-2)
 
 
+def affine_grid(affine: Tensor, size: tuple[int, int], other: tuple[int, int]) -> Tensor:
+    """Where affine maps [N,2,3] take the pixels of a picture of `size` (H, W), normalised in one of size `other`:
+    [N,H,W,2]. A sum of rows and columns, much faster than `apply_affine` on every pixel."""
+    scaled = affine * affine.new_tensor([[2 / other[1]], [2 / other[0]]])
+    down, across = (torch.arange(length, device=affine.device) + 0.5 for length in size)
+    rows = down[:, None, None] * scaled[:, None, None, :, 1] + scaled[:, None, None, :, 2] - 1  # [N,H,1,2]
+    return rows + across[:, None] * scaled[:, None, None, :, 0]
+
+
 def compose_affine(second: Tensor, first: Tensor) -> Tensor:
     """The affine map [..,D,D+1] that does `first`, then `second`."""
     linear = second[..., :-1] @ first[..., :-1]

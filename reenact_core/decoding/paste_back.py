@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,9 +44,10 @@ def _resized(crops: Tensor, side: int) -> Tensor:
     """Crops [T,3,n,n] as [T,3,side,side], bicubic; on a CPU by OpenCV, which is ten times as fast as torch at that."""
     if crops.device.type != "cpu":
         return F.interpolate(crops, size=(side, side), mode="bicubic", align_corners=False)
-    planes = crops.float().flatten(0, 1).numpy()
-    resized = np.stack([cv2.resize(plane, (side, side), interpolation=cv2.INTER_CUBIC) for plane in planes])
-    return torch.from_numpy(resized).to(crops.dtype).view(*crops.shape[:2], side, side)
+    resized = torch.empty(*crops.shape[:2], side, side)
+    for plane, larger in zip(crops.float().flatten(0, 1).numpy(), resized.flatten(0, 1).numpy(), strict=True):
+        cv2.resize(plane, (side, side), larger, interpolation=cv2.INTER_CUBIC)
+    return resized.to(crops.dtype)
 
 
 def lay_on_black(crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:

@@ -146,9 +146,7 @@ class FaceMesh(MotionModel):
         moved = None if encoded.camera is None else encoded.camera(motion)
         if moved is None or torch.equal(moved, torch.eye(2, 3).expand_as(moved)):
             return plate
-        points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
-        places = geometry.apply_affine(moved, points)  # [T,H*W,2]
-        grids = geometry.normalise(places, motion.canvas).unflatten(1, motion.canvas).to(plate)
+        grids = geometry.affine_grid(moved, motion.canvas, motion.canvas).to(plate)
         return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
 
 

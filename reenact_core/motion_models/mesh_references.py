@@ -111,9 +111,7 @@ def _lay(references: References, motion: DrivingMotion, background: Tensor, size
         background: [1,2,3] canvas pixels -> pixels of the reference shrunk to `size` (H, W).
     """
     image, _, _ = _rescale(references, 0, motion, 1.0)
-    points = geometry.pixel_grid(*motion.canvas).flatten(0, 1)
-    grid = geometry.normalise(geometry.apply_affine(background, points[None]), size)
-    return geometry.sample(image[None], grid.unflatten(1, motion.canvas))[0]
+    return geometry.sample(image[None], geometry.affine_grid(background, motion.canvas, size))[0]
 
 
 def coarsen(images: Tensor, cell: float) -> Tensor:

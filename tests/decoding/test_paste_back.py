@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from reenact_core.decoding.paste_back import box_mask, lay_on_black, paste
 
@@ -25,6 +26,15 @@ def test_mask_is_full_inside_and_fades_at_the_rim():
     assert mask[0, 32, 0] < 0.05
     assert (mask[0, 32, :32].diff() >= 0).all()
     assert torch.equal(box_mask(SIDE, 0.0), torch.ones(1, SIDE, SIDE))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("size", [40, 90])
+def test_a_crop_of_another_size_is_resized_as_torch_does(size, dtype):
+    crops = torch.stack([texture(size, size, number) for number in (1, 2)]).to(dtype)
+    images, _ = paste(torch.zeros(1, 3, SIDE, SIDE), crops, boxes((0, 0), (0, 0)), box_mask(SIDE, 0.0))
+    expected = F.interpolate(crops.float(), size=(SIDE, SIDE), mode="bicubic", align_corners=False).clamp(0, 1)
+    assert torch.allclose(images, expected, atol=1e-3)
 
 
 def test_a_crop_lands_in_its_place_and_nowhere_else():
