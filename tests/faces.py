@@ -11,16 +11,25 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reenact_core.motion_models import MotionModel
-from reenact_core.tracking import BLENDSHAPE_NAMES, canonical_mesh
+from reenact_core.tracking import BLENDSHAPE_NAMES, PersonMatte, canonical_mesh
 from reenact_core.types import DrivingMotion, Evidence, Faces, References
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("REENACT_DATA", ROOT.parent / "shared" / "data"))
 SAMPLE = ROOT / "samples" / "driving.mp4"  # ships with the repository; stands in where the test data is absent
 CLIP = "clips_generated/video_ltx2_i2v-1.webp"  # a generated woman, 350 px, turning and talking
+
+
+def before_a_wall(photo: Tensor) -> Tensor:
+    """The person of a photo [1,3,H,W] before a wall that has corners everywhere, whatever was behind: [3,H,W]."""
+    noise = 0.4 + 0.2 * torch.rand(1, 1, 35, 35, generator=torch.Generator().manual_seed(3))
+    wall = F.interpolate(noise.expand(-1, 3, -1, -1), photo.shape[-2:], mode="bilinear", align_corners=False)
+    with torch.inference_mode():
+        return torch.lerp(wall, photo, PersonMatte.load().matte(photo))[0].clone()
 
 
 def shared(name: str) -> Path:

@@ -18,7 +18,7 @@ from reenact_core.retargeting import Transfer
 from reenact_core.scenery import CameraFollower
 from reenact_core.types import Faces, Scene
 from reenact_core.warping import warp_per_reference
-from tests.faces import psnr, still
+from tests.faces import before_a_wall, psnr, still
 
 SIZE = 200
 
@@ -103,7 +103,7 @@ def test_one_frame_is_a_still_camera(wall):
 def test_one_reference_suffices_where_the_camera_was_followed(person, person_faces, tracker):
     """Windows over one photo are what a panning camera sees: from the first of them all others follow."""
     places = ((30, 30), (36, 26), (44, 30), (58, 18))  # of the window, pixels
-    windows = torch.stack([person[0][:, y : y + 290, x : x + 290] for x, y in places])
+    windows = torch.stack([before_a_wall(person[:1])[:, y : y + 290, x : x + 290] for x, y in places])
     motion = encode_motion([windows], Fraction(25), tracker, smooth=False)
     assert motion.scene is not None
     faces = Faces(*(field[:1].clone() for field in person_faces))

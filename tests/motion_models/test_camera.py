@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from reenact_core import geometry
 from reenact_core.decoding import decode
@@ -13,10 +12,9 @@ from reenact_core.fusion.learned import Learned
 from reenact_core.motion_models.camera import learn_camera
 from reenact_core.motion_models.face_mesh import FaceMesh
 from reenact_core.retargeting import Transfer
-from reenact_core.tracking import PersonMatte
 from reenact_core.types import Faces
 from reenact_core.warping import warp_per_reference
-from tests.faces import moving, posed_faces, psnr, still
+from tests.faces import before_a_wall, moving, posed_faces, psnr, still
 
 PLACES = ((0.0, 0), (30, -12), (-18, 20), (12, 26), (-26, -8))  # of the head, from the first frame's, pixels
 
@@ -70,14 +68,6 @@ def test_references_that_show_a_still_camera_count():
     """One of four seems to have moved, the rest says otherwise."""
     shifts = [(0.0, 0.0), (9, -4), (0, 0), (0, 0), (0, 0)]
     assert learn_camera(heads(PLACES), maps(shifts), torch.tensor([False] + [True] * 4)) is None
-
-
-def before_a_wall(photo: torch.Tensor) -> torch.Tensor:
-    """The person of a photo [1,3,H,W] before a wall that has corners everywhere, whatever was behind: [3,H,W]."""
-    noise = torch.rand(1, 3, 35, 35, generator=torch.Generator().manual_seed(3))
-    wall = F.interpolate(noise, photo.shape[-2:], mode="bilinear", align_corners=False)
-    with torch.inference_mode():
-        return torch.lerp(wall, photo, PersonMatte.load().matte(photo))[0].clone()
 
 
 def test_a_picture_that_moves_as_a_whole_is_rebuilt_as_a_whole(person, person_faces):
