@@ -112,6 +112,19 @@ def test_affine_maps_compose_and_invert(dimension):
     assert torch.allclose(back, points, atol=1e-3)
 
 
+def test_a_grid_of_an_affine_map_holds_every_pixels_place():
+    affine = torch.tensor([[[1.1, 0.2, 3], [-0.3, 0.9, 5]], [[1, 0, 0], [0, 1, 0]]])
+    places = geometry.apply_affine(affine, geometry.pixel_grid(7, 9).flatten(0, 1))
+    grid = geometry.affine_grid(affine, (7, 9), (20, 30))
+    assert torch.allclose(grid, geometry.normalise(places, (20, 30)).unflatten(1, (7, 9)), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_means_of_boxes_are_an_average_pooling(side):
+    maps = torch.rand(2, 3, 20, 30)
+    assert torch.allclose(geometry.mean_of_boxes(maps, side), F.avg_pool2d(maps, side), atol=1e-6)
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("seed", range(4))
 def test_similarity_fit_recovers_the_transform(dimension, seed):
