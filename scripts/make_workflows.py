@@ -451,7 +451,7 @@ def public_model(model: PublicModel) -> Graph:
 
 def blueprint() -> dict[str, Any]:
     """The five stages as one subgraph: pictures and a video in, frames, attribution and frame rate out."""
-    inner = Graph("Reenact five stages")
+    inner = Graph("Reenact five stages", 1001)  # where a graph has the same numbers, front ends lose its widgets
     model = inner.model(0, 40)
     references = inner.references(1, {"images.image0": (model, 0)})
     motion = inner.motion(1, model, (model, 0))
@@ -460,24 +460,29 @@ def blueprint() -> dict[str, Any]:
     decoded = inner.decode(4, fused)
     outside: dict[int, int] = {}  # links that come from the subgraph's own inputs
     for node, slot in ((references, 0), (motion, 1)):
-        entry = inner.nodes[node - 1]["inputs"][slot]
+        entry = inner.node(node)["inputs"][slot]
         entry["type"] = ("IMAGE", "VIDEO")[slot]
         inner.links[entry["link"] - 1][5] = entry["type"]
-        inner.nodes[model - 1]["outputs"][0]["links"].remove(entry["link"])
+        inner.node(model)["outputs"][0]["links"].remove(entry["link"])
         inner.links[entry["link"] - 1][1:3] = [-10, slot]
         outside[slot] = entry["link"]
     outputs = [("images", "IMAGE", decoded, 0), ("attribution", "IMAGE", fused, 1), ("frame_rate", "FLOAT", decoded, 2)]
     for slot, (_, kind, node, output) in enumerate(outputs):
         number = len(inner.links) + 1
         inner.links.append([number, node, output, -20, slot, kind])
-        inner.nodes[node - 1]["outputs"][output]["links"].append(number)
+        inner.node(node)["outputs"][output]["links"].append(number)
     last = len(inner.links) - len(outputs)
     names = ("id", "origin_id", "origin_slot", "target_id", "target_slot", "type")
     number = str(uuid.uuid5(GRAPH_ID, inner.name))
     definition = {
         "id": number,
         "version": 1,
-        "state": {"lastGroupId": 0, "lastNodeId": len(inner.nodes), "lastLinkId": len(inner.links), "lastRerouteId": 0},
+        "state": {
+            "lastGroupId": 0,
+            "lastNodeId": inner.nodes[-1]["id"],
+            "lastLinkId": len(inner.links),
+            "lastRerouteId": 0,
+        },
         "revision": 0,
         "config": {},
         "name": inner.name,
@@ -534,7 +539,11 @@ def blueprint() -> dict[str, Any]:
         "links": [],
         "version": 0.4,
         "definitions": {"subgraphs": [definition]},
-        "extra": {},
+        "extra": {
+            "BlueprintDescription": "Pictures of one person follow a driving video: frames, whose pixel is where, and "
+            "the frame rate. Open it to change any of the five stages.",
+            "BlueprintSearchAliases": ["face reenactment", "portrait animation", "puppet", "driving video"],
+        },
     }
 
 

@@ -145,6 +145,8 @@ def test_blueprint_holds_the_five_stages(editor, tried):
     blueprint["links"] = [[1, 2, 0, 1, 0, "IMAGE"], [2, 2, 1, 1, 1, "VIDEO"], [3, 1, 0, 3, 0, "IMAGE"]]
     blueprint |= {"last_node_id": 3, "last_link_id": 3}
     editor.load_graph(blueprint)
+    shown = editor.page.evaluate("() => window.app.graph._nodes.find((n) => n.subgraph).widgets.map((w) => w.name)")
+    assert [name.rpartition(": ")[2] for name in shown] == ["transfer", "size", "smoothing", "strategy"]
     prompt = editor.prompt()
     kinds = {node["class_type"]: node["inputs"] for node in prompt.values()}
     assert kinds["ReenactLoadReferences"]["images.image0"] == ["2", 0]
