@@ -22,6 +22,7 @@ from ..types import DrivingMotion, Evidence, References
 from . import mesh_flows
 from .base import MotionModel, Painter
 from .mesh_boxes import steady_boxes
+from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
 from .mesh_mouth import CHEEKS, darken, hold_teeth, roundness, unknown_share
 from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, decide, network_inputs, sample_each
@@ -98,7 +99,8 @@ class FaceMesh(MotionModel):
         places = upsample_deformation(deformation, size)
         unit = 2 / torch.tensor([image_size[1], image_size[0]])
         share, local = mixed.contributions[:, :, MESH], flows.vertices * size
-        redraw_seams(places, flows.moved, flows.drawn, share, local, unit)
+        redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local, unit)
+        place_irises(places, encoded.faces.landmarks, share, local, unit)
         hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local, unit)
         features = sample_each(encoded.images, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
@@ -120,9 +122,11 @@ class FaceMesh(MotionModel):
             places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None
         if mixed.context is not None:
-            # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness.
+            # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness. Irises it shades well,
+            # but blue whatever their colour.
             mouth = roundness(flows.vertices)[:, None, None, None] * flows.openings[:, :1]
-            levels = (mixed.context, mouth[:, None].to(mixed.context).expand(-1, distance.shape[1], -1, -1, -1))
+            reserve = torch.cat([mouth, around_eyes(flows.openings[:, 1:])], 1)[:, None].to(mixed.context)
+            levels = (mixed.context, reserve.expand(-1, distance.shape[1], -1, -1, -1))
         evidence = Evidence(features, confidence, distance, prior, scores, levels, places=places, strengths=strengths)
         return evidence, mixed
 

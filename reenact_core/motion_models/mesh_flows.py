@@ -41,7 +41,7 @@ class Flows(NamedTuple):
 
     positions: Tensor  # [T,R,COUNT,G,G,2] xy in pixels of the reference, one per candidate
     mesh: Tensor  # [T,R,F,F,2] the mesh candidate on a grid of F = FINER * G cells per side
-    vertices: Tensor  # [T,468,3] the driving mesh in shares of the box, depth too
+    vertices: Tensor  # [T,478,3] the driving mesh and irises in shares of the box, depth too
     moved: Tensor  # [T,R,468,2] where the mesh's vertices lie in the reference, from where the still scene has them
     drawn: Tensor  # [T,R,2,F,F] the same on the grid, without the irises
     openings: Tensor  # [T,2,F,F] 1 inside the driving face's lips (channel 0), eyelids (1)
@@ -132,7 +132,7 @@ def compute_flows(
     return Flows(
         positions=positions.unflatten(3, (grid, grid)),
         mesh=mesh.movedim(2, -1),
-        vertices=in_boxes(driving.landmarks[:, :MESH_POINTS], boxes),
+        vertices=in_boxes(driving.landmarks, boxes),
         moved=moved,
         drawn=drawn,
         openings=openings,

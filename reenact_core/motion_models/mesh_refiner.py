@@ -54,9 +54,9 @@ class MeshRefiner(nn.Module):
         twin.load_state_dict(self.state_dict())
         return twin.eval()
 
-    def forward(self, pictures: Tensor, context: Tensor, calm: Tensor) -> Tensor:
-        """Pictures [T,3,S,S] in [0,1], mended where `calm` [T,1,FINE,FINE] is 0, not where it is 1. `context`
-        [T,CONTEXT,FINE,FINE] is fused like the pictures."""
+    def forward(self, pictures: Tensor, context: Tensor, reserve: Tensor) -> Tensor:
+        """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures. Where
+        `reserve` [T,2,FINE,FINE] is 1, not 0, nothing is changed (channel 0), or no colour (channel 1)."""
         size = pictures.shape[-1]
         small = _resize(pictures, REFINED)
         parts = F.pixel_unshuffle(small, STEP), context
@@ -68,8 +68,11 @@ class MeshRefiner(nn.Module):
         x = self.up0(torch.cat([double(x), skip0], 1))
         left = self.leave(x).float().contiguous()  # three channels last would be slow from here on
         residual = REACH * torch.tanh(F.pixel_shuffle(left, STEP))
-        calm = F.interpolate(calm.float(), scale_factor=float(STEP), mode="bilinear", align_corners=False)
-        residual = _soften(residual * (1 - calm))
+        reserve = F.interpolate(reserve.float(), scale_factor=float(STEP), mode="bilinear", align_corners=False)
+        still, colourless = reserve.split(1, 1)
+        shade = residual.mean(1, keepdim=True).expand_as(residual)
+        residual = residual.lerp(shade, colourless.expand_as(shade))
+        residual = _soften(residual * (1 - still))
         return _resize(residual, size).to(pictures).add_(pictures)
 
 

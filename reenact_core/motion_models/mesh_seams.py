@@ -32,7 +32,7 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
         moved: [T,R,468,2] the mesh's flow at its vertices, in pixels of the reference; any smooth part left out.
         drawn: [T,R,2,F,F] the same as the grid over the box holds it.
         share: [T,R,G,G] 0..1 how much of `places` is the mesh's flow.
-        local: [T,468,3] driving vertices in pixels of `places`.
+        local: [T,478,3] driving landmarks in pixels of `places`.
         unit: [2] normalised units (x, y) per pixel of the reference.
     """
     size = places.shape[2]

@@ -187,7 +187,7 @@ def test_the_refiner_begins_by_changing_nothing_and_learns_to_mend():
     torch.manual_seed(0)
     refiner = new_networks(8, 8).refiner
     truth = texture(256, 256)[None]
-    told = torch.zeros(1, CONTEXT, FINE, FINE), torch.zeros(1, 1, FINE, FINE)
+    told = torch.zeros(1, CONTEXT, FINE, FINE), torch.zeros(1, 2, FINE, FINE)
     assert torch.equal(refiner(truth, *told), truth)
     wrong = (truth * 0.8 + 0.1).clamp(0, 1)
     optimiser = torch.optim.Adam(refiner.parameters(), 3e-3)
@@ -206,11 +206,11 @@ def test_the_refiner_takes_pictures_of_any_size(size):
     refiner = new_networks(8, 8).refiner
     nn.init.constant_(refiner.leave.get_parameter("bias"), 0.2)
     pictures, context = torch.full((2, 3, size, size), 0.5), torch.zeros(2, CONTEXT, FINE, FINE)
-    changed = refiner(pictures, context, torch.zeros(2, 1, FINE, FINE)).detach()
+    changed = refiner(pictures, context, torch.zeros(2, 2, FINE, FINE)).detach()
     assert changed.shape == (2, 3, size, size)
     assert torch.allclose(changed, changed.mean(), atol=1e-5)
     assert float(changed.mean()) > 0.55
-    assert torch.equal(refiner(pictures, context, torch.ones(2, 1, FINE, FINE)), pictures)
+    assert torch.equal(refiner(pictures, context, torch.ones(2, 2, FINE, FINE)), pictures)
 
 
 def test_bad_references_are_drawn_where_there_are_three(clip):
