@@ -124,18 +124,27 @@ def test_the_same_graph_gives_the_same_pixels(host, first_run):
         assert np.array_equal(one, two)
 
 
-def test_cancel_is_heard_within_a_second(host):
+@pytest.mark.parametrize("number", ["4", "5", "6", "7", "20"])
+def test_cancel_is_heard_within_a_second(host, number):
+    """In every stage that takes long, and in the one-node video."""
     pressed: list[float] = []
 
     def stop(kind: str, data: dict) -> None:
-        if kind == "progress" and data["node"] == "5" and not pressed:
+        if kind == "progress" and data["node"] == number and not pressed:
             pressed.append(time.monotonic())
             host.client.interrupt()
 
-    prompt = five_stages(frames=30)
+    prompt = five_stages(frames=29)
     prompt["5"]["inputs"]["size"] = 0
+    if number == "20":
+        settings = {"transfer": "absolute", "size": 0, "face_index": 0, "smooth": True, "neutral_frame": -1}
+        settings |= {"feather": 0.08, "format": "mp4", "smoothing": 0.6, "strategy": "auto"}
+        prompt = {key: prompt[key] for key in ("1", "2", "3")}
+        prompt["20"] = node("ReenactVideo", model=["2", 0], references=["3", 0], video=["1", 1], **settings)
+        prompt["21"] = node("SaveVideo", video=["20", 0], filename_prefix="none", format="auto", codec="auto")
     run = host.client.run(prompt, timeout=180, on_message=stop)
     assert run.status == "interrupted"
+    assert run.of_type("execution_interrupted")[0]["node_id"] == number
     assert time.monotonic() - pressed[0] < 1.5, "a second, and some time for messages"
 
 
