@@ -21,8 +21,8 @@ PRESENT = -2.2  # logit (a score of 0.1) from which a crop counts as a face; pro
 SURE = 12.0  # logit of a face that is not read the wrong way round: those read so were below 11 in 40 photos
 UPSIDE_DOWN = 2.0  # by how much the logit of a crop turned by quarters must be better to be believed
 SAME_PERSON = 0.4  # overlap of successive regions below which the track counts as lost
-DRIFT = 0.05  # how far (in sides of the region) a face may be off its crop before the crop is renewed
-TURN = 0.08  # the same for the roll, in radians
+DRIFT = 0.02  # how far (in sides of the region) a face may be off its crop before the crop is renewed
+TURN = 0.03  # the same for the roll, in radians
 BATCH = 16  # frames of video read at once, with one crop while the head is calm; one by one on the CPU, where
 # the larger intermediate values would be slower (page faults) than the calls they save
 SEARCH_EVERY = 15  # frames between two thorough searches while nobody is seen

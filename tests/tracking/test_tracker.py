@@ -118,6 +118,15 @@ def test_video_keeps_following_the_person_asked_for(tracker, photo):
     assert (second.landmarks[second.found, 4, 0] > 480).all()
 
 
+def test_a_moving_face_is_read_in_a_crop_of_its_own(tracker, photo):
+    """Each frame moves on by a thirtieth of the crop, and is read as the photo it is."""
+    frames = torch.stack([place(photo, 640, 640, 16 * step, 60, 0.9) for step in range(5)])
+    faces, alone = join(tracker.track_video([frames])), tracker.track_images(list(frames))
+    size = (alone.landmarks[0, 10] - alone.landmarks[0, 152]).norm()
+    off = (faces.landmarks - alone.landmarks)[..., :2].norm(dim=-1).mean(1) / size
+    assert off.amax() < 0.003
+
+
 def test_chunks_do_not_matter(tracker, clip):
     frames = clip("clips/lp_d3.mp4", 7, step=3)
     whole = join(tracker.track_video([frames]))
