@@ -98,6 +98,7 @@ def _is_model(folder: Path) -> bool:
 def _live_portrait_inputs() -> list[io.Input]:
     inputs = inputs_of(LivePortraitSettings, PREFIX)
     for widget in inputs:
+        widget.display_name = f"{widget.id.removeprefix(PREFIX)} (LivePortrait)"  # narrow nodes cut the end
         widget.tooltip = f"Only for LivePortrait: {widget.tooltip}"
         if features.ADVANCED:
             widget.advanced = True

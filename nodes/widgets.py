@@ -221,6 +221,7 @@ def _shared_number(identifier: str, name: str, users: Mapping[str, type]) -> io.
     lines = [f"{user} ({field.default}): {field.metadata.get('tooltip') or name}" for user, field in claims.items()]
     return io.Float.Input(
         identifier,
+        display_name=name,
         optional=True,
         default=OWN,
         min=min([OWN, *(each["min"] for each in about)]),
@@ -233,5 +234,6 @@ def _shared_number(identifier: str, name: str, users: Mapping[str, type]) -> io.
 def _renamed(template: io.Input, identifier: str, tooltip: str | None) -> io.Input:
     renamed = copy.copy(template)
     renamed.id = identifier
+    renamed.display_name = identifier.partition(".")[2]  # in step with hosts that have dynamic choices
     renamed.tooltip = tooltip
     return renamed
