@@ -26,6 +26,7 @@ LID_CORNERS = ((33, 133), (362, 263))
 NEARLY_CLOSED = 0.035  # lip gap below which closing is imposed more and more
 LEAST_IMPOSED = 0.6  # and how much it is above, against the displacement added to our own lips
 SHUT = 0.18  # of a resting eye's gap: what the tracker still reads when the lids touch
+LIDS_MORE = 0.15  # how much farther lids are asked to close: in pictures they close less than was asked
 UPPER_LIP_SHARE, UPPER_LID_SHARE = 0.3, 0.85  # how much of the way the upper one goes; the jaw and the lid do most
 LIP_SPREAD = (0.04, 0.12)  # how far skin above the upper and below the lower lip goes along, in face heights
 LID_SPREAD = (0.035, 0.02)
@@ -54,6 +55,7 @@ def keep_contacts(shapes: Tensor, driving: Tensor, driving_rest: Tensor, own_res
         seam = _lids(eye)
         rest = _gap(driving_rest[None], seam)[..., 1].mean(1).clamp_min(1e-4)
         opening = (_gap(driving, seam)[..., 1].mean(1) / rest - SHUT) / (1 - SHUT)  # [T], 1 = as at rest
+        opening = opening - LIDS_MORE * (1 - opening).clamp_min(0)
         wanted = _gap(own_rest[None], seam) * opening.clamp_min(0)[:, None, None]  # the lids keep their curve
         shapes = _change(shapes, seam, wanted - _gap(shapes, seam))
     return shapes

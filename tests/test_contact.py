@@ -1,4 +1,4 @@
-"""Lips that keep to the driver's gap."""
+"""Lips and lids that keep to the driver's gap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reenact_core.canonical_shape import average_shape
-from reenact_core.contact import keep_contacts
+from reenact_core.contact import LIDS, keep_contacts
 from reenact_core.face_regions import LIP_PAIRS
 
 
@@ -30,3 +30,22 @@ def test_closed_lips_close_and_open_ones_come_nearer_to_the_drivers_gap():
     opened = gaps(keep_contacts(ours, mouth(0.05), rest, rest))
     assert opened.mean().item() == pytest.approx(0.15 - 0.6 * (0.15 - 0.05), abs=1e-4)
     assert (gaps(keep_contacts(ours, mouth(0.15), rest, rest)) - 0.15).abs().amax() < 1e-5
+
+
+def lids(share: float) -> torch.Tensor:
+    """A face [1,478,3] whose eyes are open by a share of what they are at rest."""
+    shape = average_shape()[None].clone()
+    for upper, lower in [pair for eye in LIDS for pair in eye]:
+        shape[0, upper] = shape[0, lower] + share * (shape[0, upper] - shape[0, lower])
+    return shape
+
+
+def test_lids_close_farther_than_the_drivers_and_open_as_far():
+    rest = average_shape()
+    resting, half, shut, wide = (
+        keep_contacts(rest[None], lids(share), rest, rest)[0, [159, 145], 1].diff() for share in (1.0, 0.59, 0.18, 1.2)
+    )
+    assert float(resting) == pytest.approx(float(rest[145, 1] - rest[159, 1]), abs=1e-5)
+    assert float(half / resting) == pytest.approx(0.5 - 0.15 * 0.5, abs=1e-3)
+    assert float(shut) == pytest.approx(0, abs=1e-5)
+    assert float(wide / resting) == pytest.approx(1 + 0.2 / 0.82, abs=1e-3)
