@@ -55,7 +55,7 @@ def editor(page):
     return page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # front ends take turns per session: a module's would begin anew with each
 def tried() -> dict[str, dict]:
     """The prompts that were run, by graph. The host under all front ends is the same one: one run each is enough."""
     return {}
