@@ -13,6 +13,7 @@ from ..reenact_core.fusing import FusedChunk, fuse_references
 from ..reenact_core.previews import attribution
 from ..reenact_core.warping import WarpedReferences
 from . import convert, sockets
+from .earlier import kept
 from .features import schema
 from .folders import CATEGORY
 from .panel import RUNS
@@ -85,7 +86,7 @@ class FuseReferences(io.ComfyNode):
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
         seen = ui.PreviewImage(pictures[len(pictures) // 2][None], cls=cls).as_dict() | about
         result = HostFused(warped, tuple(parts), strategy.label)
-        return io.NodeOutput(result, pictures, confidence.result()[..., 0], ui=seen)
+        return io.NodeOutput(result, pictures, confidence.result()[..., 0], ui=kept(seen, cls))
 
 
 def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from .. import reenact_core
+from .earlier import kept
 
 
 class _Collector(logging.Handler):
@@ -45,4 +46,4 @@ def noted(notes: Iterable[str]) -> dict[str, Any]:
 
 def seen(pictures: Tensor, node: type[io.ComfyNode], notes: Iterable[str] = ()) -> dict[str, Any]:
     """Pictures [B,H,W,3] and sentences as the output of `node` for the browser."""
-    return ui.PreviewImage(pictures, cls=node).as_dict() | noted(notes)
+    return kept(ui.PreviewImage(pictures, cls=node).as_dict() | noted(notes), node)

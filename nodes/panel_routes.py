@@ -1,4 +1,4 @@
-"""The server routes of the interactive panel.
+"""The server routes of the interactive panel, and the one for what nodes showed earlier.
 
 Frames are drawn one at a time beside the event loop. Of several wishes of one panel only the newest is drawn, so
 that dragging a slider never queues up.
@@ -18,6 +18,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from ..reenact_core.errors import ReenactError
+from . import earlier
 from .panel import RUNS, GoneError, choices, draw, read_wish
 
 log = logging.getLogger(__name__)
@@ -70,12 +71,16 @@ def register() -> None:
 
 
 def add_routes(routes: web.RouteTableDef) -> None:
-    """Declare the panel's routes."""
+    """Declare the routes."""
     queue = NewestOnly()
 
     @routes.get("/reenact/panel/choices")
     async def choices_route(request: web.Request) -> web.Response:
         return web.json_response(choices())
+
+    @routes.get("/reenact/shown/{node}")
+    async def shown_route(request: web.Request) -> web.Response:
+        return web.json_response(earlier.shown(request.match_info["node"]))
 
     @routes.post("/reenact/panel/frame")
     async def frame_route(request: web.Request) -> web.Response:

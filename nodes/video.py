@@ -21,6 +21,7 @@ from ..reenact_core.video import VideoWriter
 from ..reenact_core.warping import warp_per_reference
 from . import sockets
 from .clips import Audio, Clip, open_clip
+from .earlier import kept
 from .encode_motion import track
 from .features import schema
 from .folders import CATEGORY
@@ -91,7 +92,7 @@ class ReenactVideo(io.ComfyNode):
                 for chunk in decode(fuse_references(warped, strategy, smoothing, space), arguments["feather"]):
                     writer.write(chunk.images.cpu())
                     progress.advance(chunk.stop - chunk.start, chunk.images[0])
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=noted(notes))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), ui=kept(noted(notes), cls))
 
 
 def _new_file(kind: str) -> Path:

@@ -94,3 +94,31 @@ def test_template_browser_offers_the_graphs(editor, request):
     editor.page.wait_for_selector("text=/five.stages/i >> visible=true", timeout=15_000)
     editor.page.wait_for_timeout(1000)  # pictures arrive after the names
     editor.screenshot(f"templates_{request.node.callspec.id}")
+
+
+def only(graph: dict, *kinds: str) -> dict:
+    """The nodes of these types, and the links between them."""
+    nodes = [node for node in graph["nodes"] if node["type"] in kinds]
+    numbers = {node["id"] for node in nodes}
+    links = [link for link in graph["links"] if {link[1], link[3]} <= numbers]
+    left = {link[0] for link in links}
+    for node in nodes:
+        for output in node["outputs"]:
+            output["links"] = [link for link in output["links"] if link in left]
+    return {**graph, "nodes": nodes, "links": links}
+
+
+def test_a_page_loaded_anew_shows_the_pictures_of_a_run_that_was_kept(editor):
+    """Nothing need run again. Hosts that send no pictures then are asked for them."""
+    graph = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    graph = only(graph, "ReenactSample", "ReenactLoadReferences", "PreviewImage")
+    seen = f"(kind) => ({SHOWN})(kind) >= 1"
+    for _ in range(2):
+        editor.page.reload(wait_until="domcontentloaded")
+        editor.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
+        editor.page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
+        editor.load_graph(graph)
+        record = editor.queue(timeout=120)
+        assert record["status"]["status_str"] == "success", record["status"]
+        editor.page.wait_for_function(seen, arg="ReenactLoadReferences", timeout=20_000)
+    assert ids(editor, "ReenactLoadReferences") <= cached(record)
