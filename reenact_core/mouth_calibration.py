@@ -70,9 +70,14 @@ def calibrate_mouth(read: Callable[[Tensor], Tensor], driving: Tensor, some: Ten
 
 
 def _states(driving: Tensor) -> Tensor:
-    """What the additions depend on: a constant and some readings of the driver's mouth, [T,F]."""
+    """What the additions depend on: a constant and some readings of the driver's mouth, [T,F].
+
+    Readings leap where landmarks move, so each is a mean over three frames: additions shall not shake a mouth.
+    """
     columns = [driving[:, _indices(names)].mean(1) for names in STATES]
-    return torch.stack([torch.ones(len(driving)), *columns], 1)
+    states = torch.stack([torch.ones(len(driving)), *columns], 1)
+    before, after = torch.cat([states[:1], states[:-1]]), torch.cat([states[1:], states[-1:]])
+    return (before + 2 * states + after) / 4
 
 
 def _indices(names: Sequence[str]) -> list[int]:

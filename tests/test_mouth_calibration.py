@@ -56,6 +56,18 @@ def test_a_mouth_that_reads_right_is_left_alone():
     assert not calibrate_mouth(read, driving, some).any()
 
 
+def test_readings_that_leap_to_and_fro_do_not_shake_the_mouth():
+    driving, some = driver(), torch.arange(0, 40, 2)
+    shaken = driving.clone()
+    shaken[:, JAW] += 0.1 * (-1.0) ** torch.arange(40)
+    calm, restless = (
+        calibrate_mouth(reader(shapes, some, gain=0.5, offset=0.0), shapes, some)[1:-1] for shapes in (driving, shaken)
+    )
+    unrest = [(added[2:] - 2 * added[1:-1] + added[:-2])[:, CHIN, 1].abs().mean() for added in (calm, restless)]
+    assert calm[:, CHIN, 1].std() > 0.002
+    assert unrest[1] < 1.5 * unrest[0]
+
+
 def test_additions_keep_within_reason():
     driving, some = driver(), torch.arange(0, 40, 2)
     added = calibrate_mouth(reader(driving, some, gain=-4.0, offset=3.0), driving, some)
