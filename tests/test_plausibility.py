@@ -50,16 +50,20 @@ def test_those_without_a_say_are_not_asked():
     assert at_odds(table, torch.tensor([True, True, False])).tolist() == [False, True, False]
 
 
+def frames(name: str, *numbers: int) -> list[Tensor]:
+    with VideoReader(ROOT / "samples" / name) as reader:
+        return list(reader.frames(list(numbers)))
+
+
 @pytest.fixture(scope="module")
-def good(person, tracker) -> References:
+def good(tracker) -> References:
     """Four pictures of one person, turned and speaking."""
-    return encode_references([person[i] for i in (0, 4, 8, 11)], tracker, labels=["a", "b", "c", "d"])
+    return encode_references(frames("other_person.mp4", 0, 12, 24, 36), tracker, labels=["a", "b", "c", "d"])
 
 
 @pytest.fixture(scope="module")
 def stranger(tracker) -> References:
-    with VideoReader(ROOT / "samples" / "other_person.mp4") as reader:
-        return encode_references([next(iter(reader.frames([0])))], tracker)
+    return encode_references(frames("driving.mp4", 0), tracker)
 
 
 def replaced(references: References, index: int, image: Tensor) -> References:
@@ -102,12 +106,12 @@ SPOILED: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
         lambda image, face: image * (0.5 + 0.5 * torch.sigmoid((torch.arange(image.shape[2]) - face[1, 0]) / 20)),
         "is in another light than",
     ),
-    "another contrast": (lambda image, face: image**0.5, "is in another light than"),
+    "another contrast": (lambda image, face: image**0.6, "is in another light than"),
 }
 
 
 @pytest.mark.parametrize("kind", SPOILED)
-@pytest.mark.parametrize("indices", [(0, 1), (0, 1, 2), (3, 0, 1, 2)], ids=["of two", "of three", "of four"])
+@pytest.mark.parametrize("indices", [(0, 1), (0, 1, 2), (2, 1, 0, 3)], ids=["of two", "of three", "of four"])
 def test_spoiled_pictures_are_held_back_and_named(good, kind, indices):
     spoil, words = SPOILED[kind]
     references = of(good, *indices)
