@@ -25,7 +25,17 @@ from .mesh_boxes import steady_boxes
 from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
 from .mesh_mouth import CHEEKS, darken, hold_teeth, roundness, unknown_share
-from .mesh_network import DECISION, GRID, NetworkInputs, NetworkOutput, decide, network_inputs, sample_each
+from .mesh_network import (
+    DECISION,
+    DETAIL,
+    GRID,
+    NetworkInputs,
+    NetworkOutput,
+    decide,
+    follow_low_band,
+    network_inputs,
+    sample_each,
+)
 from .mesh_references import EncodedReferences, encode
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
@@ -111,6 +121,8 @@ class FaceMesh(MotionModel):
             # The network judges pixels; whole references unlike the driving frame count less on top of that.
             confidence = confidence * torch.exp(-distance / NEARNESS)[:, :, None, None, None].to(confidence)
         scores = mixed.scores
+        if scores is not None and mixed.context is not None:
+            scores = follow_low_band(scores, mixed.context[:, :, DETAIL : DETAIL + 1].to(scores))
         if hollow is not None:
             cheeks = geometry.normalise(encoded.faces.landmarks[:, CHEEKS, :2], image_size)
             darken(features, hollow, encoded.fine, cheeks)

@@ -25,6 +25,9 @@ FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
 DECISION = (15.0, 144.0, 960.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
+FOLLOW = (2.0, 8.0)  # power of the low band's weights that middle and high band take where references disagree
+LEAST = -20.0  # logarithm of the least weight that counts
+DISAGREE = (0.004, 0.012)  # squared difference of references from their mixture where that begins, and is complete
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
 QUIET = 0.1  # share of the greatest strength below which a reference has no influence on the others
 HANDED = 16  # channels handed from the coarse map to the fine one
@@ -158,6 +161,23 @@ def decide(network: MeshNetwork, inputs: NetworkInputs, strengths: Tensor) -> Ne
     for all_pairs, pairs in zip(output, network(inputs.of(chosen))):
         all_pairs[:, chosen] = pairs
     return output
+
+
+def follow_low_band(scores: Tensor, apart: Tensor) -> Tensor:
+    """Scores [T,R,BANDS,n,n] with which detail comes from where the coarse picture comes from, if references disagree.
+
+    Elsewhere each band chooses for itself. But where the outlines of hair, ears or glasses lie apart in two references,
+    detail of the one upon coarse colours of the other would be a second contour beside the first.
+
+    Args:
+        apart: [T,R,1,n,n] squared distance of each reference from the mixture of all.
+    """
+    low, finer = scores.split([1, BANDS - 1], 2)
+    weights = low.log_softmax(1).clamp_min(LEAST)
+    disagreement = F.max_pool2d((weights.exp() * apart).sum(1), 3, 1, 1)[:, None]  # [T,1,1,n,n]
+    share = ((disagreement - DISAGREE[0]) / (DISAGREE[1] - DISAGREE[0])).clamp(0, 1)
+    following = weights * weights.new_tensor(FOLLOW)[:, None, None]
+    return torch.cat([low, finer.lerp(following, share.expand_as(finer))], 2)
 
 
 def network_inputs(

@@ -6,7 +6,7 @@ import torch
 
 from reenact_core import geometry
 from reenact_core.motion_models.mesh_flows import COUNT
-from reenact_core.motion_models.mesh_network import FINE, GRID, INPUTS, NetworkInputs, stretch
+from reenact_core.motion_models.mesh_network import FINE, GRID, INPUTS, NetworkInputs, follow_low_band, stretch
 from reenact_core.motion_models.mesh_weights import new_networks
 
 WHOLE = torch.full((2, 1, 1, 2), 2.0)  # one box side spans the whole reference
@@ -73,3 +73,16 @@ def test_decisions_are_bounded_whatever_comes_in():
     assert out.confidence.min() >= 0
     assert out.confidence.max() <= 1
     assert all(value.isfinite().all() for value in out)
+
+
+def test_detail_comes_from_where_the_coarse_picture_does_if_references_disagree():
+    """Without that, the outline of one reference stands beside that of another."""
+    scores = torch.tensor([[3.0, 0.0, -400.0], [0.0, 50.0, 0.0]])  # [R,BANDS]: coarse from the first, detail not
+    scores = scores[None, ..., None, None].expand(1, 2, 3, 9, 9)
+    apart = torch.zeros(1, 2, 1, 9, 9)
+    assert torch.equal(follow_low_band(scores, apart), scores)
+    apart[..., 4, 4] = 0.05
+    weights = follow_low_band(scores, apart).softmax(1)[0, 0]
+    torch.testing.assert_close(weights[0], scores.softmax(1)[0, 0, 0])
+    assert float(weights[1:, 3:6, 3:6].min()) > 0.99  # and one cell around
+    assert float(weights[1:, :, :2].max()) < 0.01
