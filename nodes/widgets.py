@@ -137,7 +137,6 @@ def growing_inputs(template: io.Input, identifier: str, prefix: str, least: int,
     sockets = [_renamed(template, f"{identifier}.{prefix}{i}", template.tooltip) for i in range(min(most, 8))]
     for i, socket in enumerate(sockets):
         socket.optional = i >= least
-        socket.display_name = f"{prefix}{i}"
     return sockets
 
 
