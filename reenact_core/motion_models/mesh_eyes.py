@@ -20,8 +20,8 @@ from .mesh_seams import draw, windows, windows_of
 IRISES, LIDS = (RIGHT_IRIS, LEFT_IRIS), (RIGHT_LIDS, LEFT_LIDS)
 # Numbers into the lids, which begin at the outer corner: what lies above what, the middle three in the middle.
 LOWER, UPPER = (1, 2, 3, 4, 5, 6, 7), (15, 14, 13, 12, 11, 10, 9)
-HUB, RING = 0.6, 0.75  # how far towards the lids hub and ring may lie
-WITHIN = 0.9  # the same in a reference, which cannot show more of an iris than its lids leave free
+HUB = 0.6  # how far towards the lids the hub may lie
+WITHIN = 0.9  # the same for the ring, and for both in a reference: it shows no more of an iris than its lids leave free
 OPEN = (0.12, 0.25)  # height over the iris' diameter of an eye that is closed, and of one that is not
 RIM = 0.25  # of the distance by which lids close: what of the lower one's rim, as white as the eye, is left out
 
@@ -88,7 +88,7 @@ def _hub_and_ring(local: Tensor, outline: Tensor) -> Tensor:
     a, b = ray.square().sum(-1, keepdim=True).clamp_min(1e-6), (start * ray).sum(-1, keepdim=True)
     beyond = start.square().sum(-1, keepdim=True) - radius[..., None, None].square()
     leaves = ((b.square() - a * beyond).clamp_min(0).sqrt() - b) / a
-    return torch.cat([hub, hub + ray * leaves.clamp(0, RING)], 2)
+    return torch.cat([hub, hub + ray * leaves.clamp(0, WITHIN)], 2)
 
 
 def _as_irises_lie(points: Tensor, local: Tensor, references: Tensor) -> Tensor:
