@@ -24,6 +24,7 @@ MOST_FRAMES = 8  # frames computed together, before any out-of-memory halving
 # Warped pictures of one chunk on the CPU: below 32 MB the C library reuses memory instead of mapping fresh pages,
 # which costs more than the arithmetic. Measured with `reenact bench`.
 CHUNK_BYTES = 26 << 20
+LEAST_FRAMES = 2  # of a chunk on the CPU all the same: with one alone the calls cost as much as the arithmetic
 DEVICE_CHUNK_BYTES = 2 << 30  # the same on other devices, where only the room counts
 
 
@@ -140,8 +141,8 @@ def warp_per_reference(
 
 def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:
     """How many frames to compute together."""
-    budget = CHUNK_BYTES if model.device.type == "cpu" else DEVICE_CHUNK_BYTES
-    return min(MOST_FRAMES, max(1, budget // (model.bytes_per_pair(size) * count)))
+    least, budget = (LEAST_FRAMES, CHUNK_BYTES) if model.device.type == "cpu" else (1, DEVICE_CHUNK_BYTES)
+    return min(MOST_FRAMES, max(least, budget // (model.bytes_per_pair(size) * count)))
 
 
 def _join(first: Any, second: Any) -> Any:
