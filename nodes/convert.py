@@ -74,7 +74,7 @@ class FrameCollector:
         device = comfy.model_management.intermediate_device()
         shape = count, height, width, channels
         if device.type == "cpu":
-            # From NumPy: it asks for large pages, which are filled several times as fast.
+            # From NumPy: it asks for large pages, so that filling them is interrupted less often.
             self._frames = torch.from_numpy(np.empty(shape, np.float32))
         else:
             self._frames = torch.empty(shape, device=device)
@@ -100,7 +100,7 @@ def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor
     Raises:
         ImageError: several masks, but not one per picture; another shape; NaN or infinity.
     """
-    if len(mask) == 0:
+    if mask.shape[:1] == (0,):
         raise ImageError("The batch holds no mask. Check the node that made it.")
     if mask.ndim == 4 and mask.shape[1] == 1:
         mask = mask[:, 0]

@@ -129,13 +129,12 @@ class Scorer:
 
 def score_table(scores: Mapping[str, Score]) -> str:
     """The scores in Markdown, in the order given."""
-    perceptual = any(score.lpips is not None for score in scores.values())
-    names = ["fusion", "L1", "PSNR", "SSIM", *(["LPIPS"] if perceptual else [])]
-    rows = [names, ["---", *["---:"] * (len(names) - 1)]]
+    rows = [["fusion", "L1", "PSNR", "SSIM", "LPIPS"], ["---", "---:", "---:", "---:", "---:"]]
     for name, score in scores.items():
         ssim, lpips = ("" if value is None else f"{value:.3f}" for value in (score.ssim, score.lpips))
-        rows.append([name, f"{score.l1:.4f}", f"{score.psnr:.2f}", ssim, *([lpips] if perceptual else [])])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append([name, f"{score.l1:.4f}", f"{score.psnr:.2f}", ssim, lpips])
+    columns = 5 if any(score.lpips is not None for score in scores.values()) else 4
+    return "\n".join(f"| {' | '.join(row[:columns])} |" for row in rows)
 
 
 class SharedFusion(NamedTuple):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .canonical_shape import CanonicalShape, HeadPose, calmness, fuse_shape, head_pose
 from .contact import keep_contacts
+from .editing.mixing import nearest_rotation
 from .errors import ReenactError
 from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
 from .motion_models.mesh_flows import face_height
@@ -222,8 +223,7 @@ def _start_rotation(film: Faces, own: Faces) -> Tensor:
     It is the same in all shots of a film, so that a face turned away after a cut is turned away in the result.
     """
     weights = _alike(film.rotation, own.rotation, film.found)
-    u, _, vt = torch.linalg.svd(torch.einsum("t,tij->ij", weights, film.rotation))
-    return (u @ torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ vt).sign())])) @ vt)[None]
+    return nearest_rotation(torch.einsum("t,tij->ij", weights, film.rotation)[None])
 
 
 def _start_place(pose: HeadPose, ours: HeadPose, found: Tensor) -> tuple[Tensor, Tensor]:

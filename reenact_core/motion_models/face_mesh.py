@@ -159,10 +159,9 @@ class FaceMesh(MotionModel):
         """The first reference, laid on the canvas; it moves only where the camera does."""
         assert encoded.plate is not None
         plate = encoded.plate[None]
-        moved = None if encoded.camera is None else encoded.camera(motion)
-        if moved is None or torch.equal(moved, torch.eye(2, 3).expand_as(moved)):
+        if encoded.camera is None:
             return plate
-        grids = geometry.affine_grid(moved, motion.canvas, motion.canvas).to(plate)
+        grids = geometry.affine_grid(encoded.camera(motion), motion.canvas, motion.canvas).to(plate)
         return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
 
 

@@ -71,8 +71,7 @@ def reshape(
     linear = turn @ torch.diag(torch.tensor([ratio / 2, -ratio / 2]).exp())
     centre = truth_face.landmarks[0, :MESH_POINTS, :2].mean(0)
     forward = torch.cat([linear, (centre - linear @ centre)[:, None]], 1)  # old pixel -> new pixel
-    points = geometry.apply_affine(geometry.invert_affine(forward), geometry.pixel_grid(*size).flatten(0, 1))
-    grid = geometry.normalise(points, size).unflatten(0, size)[None].expand(len(images), -1, -1, -1)
+    grid = geometry.affine_grid(geometry.invert_affine(forward)[None], size, size).expand(len(images), -1, -1, -1)
     images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     small = F.interpolate(grid.permute(0, 3, 1, 2), size=people.shape[-2:], mode="area").permute(0, 2, 3, 1)
     people = F.grid_sample(people, small, padding_mode="reflection", align_corners=False)
@@ -145,9 +144,7 @@ def other_camera(
     linear = scale * torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     shift = torch.tensor([rng.uniform(-0.08, 0.08) * width, rng.uniform(-0.08, 0.08) * height])
     forward = torch.cat([linear, (centre + shift - linear @ centre)[:, None]], 1)  # old pixel -> new pixel
-    inverse = geometry.invert_affine(forward)
-    points = geometry.apply_affine(inverse, geometry.pixel_grid(height, width).flatten(0, 1))
-    grid = geometry.normalise(points, (height, width)).unflatten(0, (height, width))[None]
+    grid = geometry.affine_grid(geometry.invert_affine(forward)[None], (height, width), (height, width))
     landmarks = face.landmarks[0].clone()
     landmarks[:, :2] = geometry.apply_affine(forward, landmarks[:, :2])
     landmarks[:, 2] = landmarks[:, 2] * scale

@@ -127,6 +127,16 @@ def test_wrong_number_of_masks_is_refused(convert, image_error):
         convert.resized_masks(torch.zeros(3, 4, 4), [(4, 4), (4, 4)])
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((), "must be .B,H,W."), ((4,), "must be .B,H,W."), ((1, 0, 4), "must be .B,H,W."), ((0, 4, 4), "no mask")],
+    ids=str,
+)
+def test_what_is_no_mask_is_refused(convert, image_error, shape, words):
+    with pytest.raises(image_error, match=words):
+        convert.resized_masks(torch.zeros(shape), [(4, 4)])
+
+
 def test_the_hosts_default_mask_leaves_nothing_out(convert):
     assert convert.usable_masks(torch.zeros(1, 64, 64), [(300, 200)]) == [None]
     assert convert.usable_masks(None, [(3, 2), (4, 4)]) == [None, None]
