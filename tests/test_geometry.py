@@ -251,3 +251,13 @@ def test_filling_outwards_continues_a_constant_and_follows_the_nearest_side():
 
 def test_filling_where_nothing_is_known_is_finite():
     assert geometry.fill_outwards(torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 8, 8)).isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(30, 50), (64, 64), (5, 7)])
+def test_resizing_by_opencv_and_by_torch_agree(size):
+    maps = torch.rand(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
+    quick = geometry.enlarge(maps, size)
+    with_gradients = geometry.enlarge(maps.clone().requires_grad_(), size)
+    assert with_gradients.requires_grad
+    torch.testing.assert_close(quick, with_gradients.detach(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(geometry.enlarge(maps.expand(4, 2, 3, 10, 14)[1], size), quick)

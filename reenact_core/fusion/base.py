@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ReenactError
+from ..geometry import enlarge
 from ..parameters import check_ranges
 from ..parameters import parameter as parameter  # strategies find it here
 from ..types import Evidence
@@ -97,7 +98,7 @@ def match_size(weights: Tensor, features: Tensor) -> Tensor:
     size = features.shape[-2:]
     if weights.shape[-2:] == size or weights.shape[-2:] == (1, 1):
         return weights
-    resized = F.interpolate(weights.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
+    resized = enlarge(weights.flatten(0, 1), (size[0], size[1]))
     return resized.unflatten(0, weights.shape[:2])
 
 

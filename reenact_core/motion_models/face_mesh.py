@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
@@ -24,6 +23,7 @@ from .base import MotionModel, Painter
 from .mesh_boxes import steady_boxes
 from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
+from .mesh_lookup import look_up, places_at
 from .mesh_mouth import CHEEKS, darken, hold_teeth, roundness, unknown_share
 from .mesh_network import (
     DECISION,
@@ -106,13 +106,12 @@ class FaceMesh(MotionModel):
                 inputs = NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box)
                 mixed = decide(self.network, inputs, encoded.strengths)
         deformation = mixed.deformation
-        places = upsample_deformation(deformation, size)
-        unit = 2 / torch.tensor([image_size[1], image_size[0]])
+        places = places_at(deformation, image_size, size)
         share, local = mixed.contributions[:, :, MESH], flows.vertices * size
-        redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local, unit)
-        place_irises(places, encoded.faces.landmarks, share, local, unit)
-        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local, unit)
-        features = sample_each(encoded.images, places)
+        redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local)
+        place_irises(places, encoded.faces.landmarks, share, local)
+        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local)
+        features = look_up(encoded.images, encoded.pixels, places)
         usable = sample_each(encoded.usable, deformation, "zeros")
         strengths = encoded.strengths.to(usable).expand(len(boxes), -1)
         prior = usable * (strengths > 0)[:, :, None, None, None]
@@ -129,9 +128,9 @@ class FaceMesh(MotionModel):
             unknown = unknown_share(hollow, size, confidence.shape[-1])
             confidence = confidence * (1 - DOUBT * unknown)
             scores = None if scores is None else scores - unknown * scores.new_tensor(DECISION)[:, None, None]
-        places = None
+        shares = None
         if encoded.extent is not None:
-            places = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
+            shares = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None
         if mixed.context is not None:
             # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness. Irises it shades well,
@@ -139,7 +138,7 @@ class FaceMesh(MotionModel):
             mouth = roundness(flows.vertices)[:, None, None, None] * flows.openings[:, :1]
             reserve = torch.cat([mouth, around_eyes(flows.openings[:, 1:])], 1)[:, None].to(mixed.context)
             levels = (mixed.context, reserve.expand(-1, distance.shape[1], -1, -1, -1))
-        evidence = Evidence(features, confidence, distance, prior, scores, levels, places=places, strengths=strengths)
+        evidence = Evidence(features, confidence, distance, prior, scores, levels, places=shares, strengths=strengths)
         return evidence, mixed
 
     def decode(
@@ -200,10 +199,3 @@ def flow_maps(flows: mesh_flows.Flows) -> Tensor:
     count = flows.angle.shape[1]
     shared = torch.cat([flows.inside, flows.normals, flows.head], 1)[:, None].expand(-1, count, -1, -1, -1)
     return torch.cat([shared[:, :, :1], 4 * flows.residual, flows.facing, shared[:, :, 1:]], 2)
-
-
-def upsample_deformation(deformation: Tensor, size: int) -> Tensor:
-    """Deformation [T,R,n,n,2] at size x size, bilinear: [T,R,size,size,2]."""
-    flat = deformation.flatten(0, 1).permute(0, 3, 1, 2).contiguous()  # as channels-last it takes four times as long
-    flat = F.interpolate(flat, size=(size, size), mode="bilinear", align_corners=False)
-    return flat.permute(0, 2, 3, 1).unflatten(0, deformation.shape[:2])

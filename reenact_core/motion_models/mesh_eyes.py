@@ -37,15 +37,14 @@ def close_lids(moved: Tensor, local: Tensor) -> Tensor:
     return moved.index_add(2, lower.flatten(), -onto.flatten(2, 3))
 
 
-def place_irises(places: Tensor, references: Tensor, share: Tensor, local: Tensor, unit: Tensor) -> None:
+def place_irises(places: Tensor, references: Tensor, share: Tensor, local: Tensor) -> None:
     """Draw the openings of the eyes into `places`, in place.
 
     Args:
-        places: [T,R,S,S,2] where to look, normalised in the reference.
+        places: [T,R,S,S,2] where to look, in pixels of the reference.
         references: [R,478,3] landmarks in pixels of the reference.
         share: [T,R,G,G] 0..1 how much of `places` is the mesh's flow.
         local: [T,478,3] driving landmarks in pixels of `places`.
-        unit: [2] normalised units (x, y) per pixel of the reference.
     """
     size, frames = places.shape[2], len(local)
     outline = local[:, torch.tensor(LIDS), :2]  # [T,2,16,2]
@@ -59,7 +58,7 @@ def place_irises(places: Tensor, references: Tensor, share: Tensor, local: Tenso
     if side < 2:
         return
     corner = corner.unflatten(0, (frames, 2))
-    values = F.pad((targets * unit - 1).permute(0, 2, 3, 1, 4).flatten(3), (0, 1), value=1.0)  # [T,2,33,2R+1]
+    values = F.pad(targets.permute(0, 2, 3, 1, 4).flatten(3), (0, 1), value=1.0)  # [T,2,33,2R+1]
     flat = F.pad(points - corner[:, :, None], (0, 1)).flatten(0, 1)
     drawn = draw(flat, _fan(), values.flatten(0, 1), side).unflatten(0, (frames, 2))  # [T,2,2R+1,c,c]
     middle = geometry.normalise(inner[:, None, :, 0], (size, size))  # [T,1,2,2]

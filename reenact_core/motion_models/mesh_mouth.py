@@ -34,15 +34,13 @@ class Hollow(NamedTuple):
     unknown: Tensor  # [T,R,1,c,c] 0..1
 
 
-def hold_teeth(
-    places: Tensor, driving: Tensor, references: Tensor, share: Tensor, local: Tensor, unit: Tensor
-) -> Hollow | None:
+def hold_teeth(places: Tensor, driving: Tensor, references: Tensor, share: Tensor, local: Tensor) -> Hollow | None:
     """Undo the stretching inside round open lips in `places`, in place. None where there is none.
 
     Args:
-        places: [T,R,S,S,2] where to look, normalised in the reference.
-        driving: [T,478,3] and references: [R,478,3] landmarks, each in a unit of its own.
-        share, local, unit: as for `mesh_seams.redraw_seams`.
+        places: [T,R,S,S,2] where to look, in pixels of the reference.
+        driving: [T,478,3] landmarks in any unit. references: [R,478,3] in pixels of the reference.
+        share, local: as for `mesh_seams.redraw_seams`.
     """
     opening, shown = lip_gap(driving), lip_gap(references)
     ratio = (shown / opening[:, None].clamp_min(1e-6)).clamp_min(1e-3)  # [T,R]
@@ -67,7 +65,7 @@ def hold_teeth(
     ratio, begun = ratio[..., None, None], begun[..., None, None]
     held = torch.where(down < 0.5, (down / ratio).clamp_max(0.5), (1 - (1 - down) / ratio).clamp_min(0.5))
     begun = begun * geometry.sample(share.cpu(), window_grid(corner, side, size)) * inside  # [T,R,c,c]
-    change = (begun * (held - down) * tall)[..., None] * (gaps * unit)[:, None, None]
+    change = (begun * (held - down) * tall)[..., None] * gaps[:, None, None]
     beyond = torch.minimum(down, 1 - down) - ratio / 2
     unknown = begun * (beyond / EDGE).clamp(0, 1)
     for window, more in zip(windows_of(places, corner, side), change.to(places)):

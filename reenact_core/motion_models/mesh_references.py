@@ -16,6 +16,7 @@ from . import mesh_flows
 from .background import align_backgrounds
 from .camera import CameraMaps
 from .mesh_flows import FINER, MESH_POINTS
+from .mesh_lookup import pixel_by_pixel
 from .mesh_network import GRID
 
 
@@ -34,6 +35,7 @@ class EncodedReferences(NamedTuple):
     strengths: Tensor  # [R]
     camera: CameraMaps | None = None  # how it moved; None = it stood still
     plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
+    pixels: Tensor | None = None  # [R,H,W,4] the images pixel by pixel, for quick look-ups; training needs none
     extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
 
@@ -55,8 +57,9 @@ def encode(
     facing = visible_vertices(faces.landmarks)
     gains = colour_gains(images, faces.landmarks[:, :MESH_POINTS], facing.clamp_min(0))
     images = (images * gains[:, :, None, None].to(images)).clamp(0, 1)
+    pixels = pixel_by_pixel(images)
     return EncodedReferences(
-        images=images,
+        images=images if pixels is None else pixels[..., :3].movedim(-1, 1),  # not held twice
         coarse=coarsen(images, cell),
         fine=coarsen(images, cell / FINER),
         usable=coarsen(masks, cell),
@@ -68,6 +71,7 @@ def encode(
         sharpness=_sharpness(images, faces.landmarks),
         strengths=references.strengths,
         plate=_lay(references, motion, background[:1], sizes[0]).to(device),
+        pixels=pixels,
         extent=torch.tensor([(w / images.shape[-1], h / images.shape[-2]) for h, w in sizes]).to(images),
     )
 

@@ -24,16 +24,15 @@ RIM = 0.1  # of the distance by which lips close: what of the rims is left out
 MARGIN = 2  # pixels around them
 
 
-def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, local: Tensor, unit: Tensor) -> None:
+def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, local: Tensor) -> None:
     """Replace the ramps in `places` by jumps, in place.
 
     Args:
-        places: [T,R,S,S,2] where to look, normalised in the reference.
+        places: [T,R,S,S,2] where to look, in pixels of the reference.
         moved: [T,R,468,2] the mesh's flow at its vertices, in pixels of the reference; any smooth part left out.
         drawn: [T,R,2,F,F] the same as the grid over the box holds it.
         share: [T,R,G,G] 0..1 how much of `places` is the mesh's flow.
         local: [T,478,3] driving landmarks in pixels of `places`.
-        unit: [2] normalised units (x, y) per pixel of the reference.
     """
     size = places.shape[2]
     moved = _lips_inwards(moved, local)
@@ -53,7 +52,7 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
             grid = window_grid(here, side, size)
             ramp = geometry.sample(drawn.flatten(1, 2), grid).view_as(patch)
             known = known * geometry.sample(share.cpu(), grid)[:, :, None]
-            change = ((patch - ramp) * known * unit[:, None, None]).movedim(2, -1).to(places)  # [T,R,c,c,2]
+            change = ((patch - ramp) * known).movedim(2, -1).to(places)  # [T,R,c,c,2]
             for window, more in zip(windows_of(places, here, side), change):
                 window += more
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reenact_core import geometry
 from reenact_core.contact import LIDS
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import upsample_deformation
 from reenact_core.motion_models.mesh_eyes import close_lids, place_irises
+from reenact_core.motion_models.mesh_lookup import places_at
 from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.motion_models.mesh_refiner import MeshRefiner
 from reenact_core.motion_models.mesh_seams import redraw_seams
@@ -36,14 +37,14 @@ def looked_up(driving: Faces, reference: Faces, share: float = 1.0) -> list[torc
     """Where the pixels of the box look in the reference [S,S,2], in its pixels: by mesh and seams, and with eyes."""
     facing = visible_vertices(reference.landmarks)
     flows = mesh_flows.compute_flows(driving, reference, torch.eye(2, 3)[None], BOX, 64, facing)
-    unit, shares = 2 / torch.tensor([CANVAS, CANVAS]), torch.full((1, 1, 64, 64), share)
-    before = upsample_deformation(flows.mesh * unit - 1, SIZE)
+    shares = torch.full((1, 1, 64, 64), share)
+    before = places_at(geometry.normalise(flows.mesh, (CANVAS, CANVAS)), (CANVAS, CANVAS), SIZE)
     local = flows.vertices * SIZE
     after = before.clone()
-    redraw_seams(before, flows.moved, flows.drawn, shares, local, unit)
-    redraw_seams(after, close_lids(flows.moved, local), flows.drawn, shares, local, unit)
-    place_irises(after, reference.landmarks, shares, local, unit)
-    return [(places[0, 0] + 1) * CANVAS / 2 for places in (before, after)]
+    redraw_seams(before, flows.moved, flows.drawn, shares, local)
+    redraw_seams(after, close_lids(flows.moved, local), flows.drawn, shares, local)
+    place_irises(after, reference.landmarks, shares, local)
+    return [places[0, 0] for places in (before, after)]
 
 
 def pixels(faces: Faces, points) -> tuple[torch.Tensor, torch.Tensor]:

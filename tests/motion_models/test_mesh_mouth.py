@@ -8,7 +8,7 @@ import torch
 from reenact_core import geometry
 from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import upsample_deformation
+from reenact_core.motion_models.mesh_lookup import places_at
 from reenact_core.motion_models.mesh_mouth import DARK, darken, hold_teeth, unknown_share
 from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.types import Faces
@@ -39,13 +39,11 @@ def held(driving: Faces, references: Faces, share: float = 1.0):
     count = len(references.score)
     facing = visible_vertices(references.landmarks)
     flows = mesh_flows.compute_flows(driving, references, torch.eye(2, 3).repeat(count, 1, 1), BOX, 64, facing)
-    before = upsample_deformation(geometry.normalise(flows.mesh, CANVAS), SIZE)
+    before = places_at(geometry.normalise(flows.mesh, CANVAS), CANVAS, SIZE)
     after = before.clone()
     shares = torch.full((1, count, 64, 64), share)
-    hollow = hold_teeth(
-        after, driving.landmarks, references.landmarks, shares, flows.vertices * SIZE, 2 / torch.tensor([256.0, 256])
-    )
-    return [(places[0] + 1) * 128 for places in (before, after)], hollow
+    hollow = hold_teeth(after, driving.landmarks, references.landmarks, shares, flows.vertices * SIZE)
+    return [places[0] for places in (before, after)], hollow
 
 
 def pixel(faces: Faces, vertex: int) -> tuple[int, int]:

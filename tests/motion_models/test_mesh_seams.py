@@ -9,7 +9,7 @@ from reenact_core import geometry
 from reenact_core.contact import LIDS
 from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
-from reenact_core.motion_models.face_mesh import upsample_deformation
+from reenact_core.motion_models.mesh_lookup import places_at
 from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.motion_models.mesh_seams import redraw_seams
 
@@ -33,11 +33,10 @@ def looked_up(driving, reference, share=1.0):
     flows = mesh_flows.compute_flows(
         driving, reference, torch.eye(2, 3)[None], BOX, 64, visible_vertices(reference.landmarks)
     )
-    before = upsample_deformation(geometry.normalise(flows.mesh, CANVAS), SIZE)
+    before = places_at(geometry.normalise(flows.mesh, CANVAS), CANVAS, SIZE)
     after = before.clone()
-    unit = 2 / torch.tensor([CANVAS[1], CANVAS[0]])
-    redraw_seams(after, flows.moved, flows.drawn, torch.full((1, 1, 64, 64), share), flows.vertices * SIZE, unit)
-    return [(places[0, 0] + 1) * torch.tensor(CANVAS) / 2 for places in (before, after)]
+    redraw_seams(after, flows.moved, flows.drawn, torch.full((1, 1, 64, 64), share), flows.vertices * SIZE)
+    return [places[0, 0] for places in (before, after)]
 
 
 @pytest.mark.parametrize("seam", SEAMS)
