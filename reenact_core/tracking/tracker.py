@@ -26,6 +26,8 @@ TURN = 0.03  # the same for the roll, in radians
 BATCH = 16  # frames of video read at once, with one crop while the head is calm; one by one on the CPU, where
 # the larger intermediate values would be slower (page faults) than the calls they save
 SEARCH_EVERY = 15  # frames between two thorough searches while nobody is seen
+SETTLED = 3  # readings of a photo, each in the crop that the one before leads to: after two, the crop still remembers
+# where the detector put it, and half a degree of the head's turning with it
 
 
 class Reading(NamedTuple):
@@ -154,22 +156,29 @@ class FaceTracker(nn.Module):
         return None
 
     def _confirm(self, image: Tensor, regions: Regions, thorough: bool) -> Reading:
-        """Reads detected regions, then those they lead to; a thorough look also tries them turned by quarters.
+        """Reads detected regions and those they lead to; a thorough look also tries them turned by quarters.
 
         Detectors mistake the eyes of strongly rolled heads; the landmark network then sees a poor face. A good face is
         left as it is, because a wrong turn can score even higher than the right one.
         """
         frames = image.expand(len(regions.side), -1, -1, -1)
-        reading = self._read(frames, self._read(frames, regions).regions)
+        reading = self._settle(frames, regions)
         doubtful = (reading.scores < SURE).nonzero()[:, 0]
         if len(doubtful) == 0:
             return reading
         for quarters in (2, 1, 3) if thorough else ():
             turned = regions.at(doubtful)
             turned = turned._replace(angle=turned.angle + quarters * torch.pi / 2)
-            other = self._read(frames[doubtful], self._read(frames[doubtful], turned).regions)
+            other = self._settle(frames[doubtful], turned)
             better = other.scores > reading.scores[doubtful] + UPSIDE_DOWN
             reading.replace_at(doubtful[better], other.at(better))
+        return reading
+
+    def _settle(self, frames: Tensor, regions: Regions) -> Reading:
+        """Reads frames [N,3,H,W] in N regions, then in those that the readings lead to."""
+        reading = self._read(frames, regions)
+        for _ in range(SETTLED - 1):
+            reading = self._read(frames, reading.regions)
         return reading
 
     def _faces(self, readings: list[Reading | None]) -> Faces:

@@ -118,6 +118,13 @@ def test_video_keeps_following_the_person_asked_for(tracker, photo):
     assert (second.landmarks[second.found, 4, 0] > 480).all()
 
 
+def test_a_photo_is_read_as_in_a_film_that_stands_still(tracker, photo, portrait):
+    *_, film = tracker.track_video([photo[None]] * 8)
+    apart = (film.landmarks - portrait.landmarks)[0, :, :2].norm(dim=1).mean()
+    assert apart < 0.0015 * (portrait.landmarks[0, 454] - portrait.landmarks[0, 234]).norm()
+    assert (film.blendshapes - portrait.blendshapes).abs().max() < 0.04
+
+
 def test_a_moving_face_is_read_in_a_crop_of_its_own(tracker, photo):
     """Each frame moves on by a thirtieth of the crop, and is read as the photo it is."""
     frames = torch.stack([place(photo, 640, 640, 16 * step, 60, 0.9) for step in range(5)])
