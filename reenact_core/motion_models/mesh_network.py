@@ -25,7 +25,7 @@ FINE = FINER * GRID
 BANDS = 3  # scores for frequencies below GRID, between GRID and 2 GRID, and above
 DECISION = (15.0, 144.0, 960.0)  # factor on the logits of each band: averaging blurs, most of all in the high band
 INPUTS = COUNT * 3 + COUNT * 2 + 1 + 1 + 1 + 3 + 2 + 3
-FOLLOW = (2.0, 8.0)  # power of the low band's weights that middle and high band take where references disagree
+FOLLOW = (2.0, 2.0, 8.0)  # power of the low band's weights that each band takes where references disagree
 LEAST = -20.0  # logarithm of the least weight that counts
 DISAGREE = (0.004, 0.012)  # squared difference of references from their mixture where that begins, and is complete
 RESIDUAL_REACH = 0.06  # largest learned correction of the deformation, in box sides
@@ -164,20 +164,20 @@ def decide(network: MeshNetwork, inputs: NetworkInputs, strengths: Tensor) -> Ne
 
 
 def follow_low_band(scores: Tensor, apart: Tensor) -> Tensor:
-    """Scores [T,R,BANDS,n,n] with which detail comes from where the coarse picture comes from, if references disagree.
+    """Scores [T,R,BANDS,n,n] with which all bands come from where the coarse picture mostly comes from, if references
+    disagree.
 
     Elsewhere each band chooses for itself. But where the outlines of hair, ears or glasses lie apart in two references,
-    detail of the one upon coarse colours of the other would be a second contour beside the first.
+    detail of the one upon coarse colours of the other would be a second contour beside the first, and the mean of
+    their coarse colours a shadow.
 
     Args:
         apart: [T,R,1,n,n] squared distance of each reference from the mixture of all.
     """
-    low, finer = scores.split([1, BANDS - 1], 2)
-    weights = low.log_softmax(1).clamp_min(LEAST)
+    weights = scores[:, :, :1].log_softmax(1).clamp_min(LEAST)
     disagreement = F.max_pool2d((weights.exp() * apart).sum(1), 3, 1, 1)[:, None]  # [T,1,1,n,n]
     share = ((disagreement - DISAGREE[0]) / (DISAGREE[1] - DISAGREE[0])).clamp(0, 1)
-    following = weights * weights.new_tensor(FOLLOW)[:, None, None]
-    return torch.cat([low, finer.lerp(following, share.expand_as(finer))], 2)
+    return scores.lerp(weights * weights.new_tensor(FOLLOW)[:, None, None], share.expand_as(scores))
 
 
 def network_inputs(

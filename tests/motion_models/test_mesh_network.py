@@ -83,6 +83,7 @@ def test_detail_comes_from_where_the_coarse_picture_does_if_references_disagree(
     assert torch.equal(follow_low_band(scores, apart), scores)
     apart[..., 4, 4] = 0.05
     weights = follow_low_band(scores, apart).softmax(1)[0, 0]
-    torch.testing.assert_close(weights[0], scores.softmax(1)[0, 0, 0])
+    torch.testing.assert_close(weights[0, 0, 0], scores.softmax(1)[0, 0, 0, 0, 0])
+    assert 1 - weights[0, 4, 4] < 0.1 * (1 - weights[0, 0, 0])  # the mean of two outlines is a shadow
     assert float(weights[1:, 3:6, 3:6].min()) > 0.99  # and one cell around
     assert float(weights[1:, :, :2].max()) < 0.01
