@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,11 +20,18 @@ GRID = 64  # cells per side on which two backgrounds are compared
 REGISTRATION_GAIN = 0.9  # a registration has to agree this much better, or a still camera would seem to tremble
 
 
+class Backgrounds(NamedTuple):
+    """Where everything lies that does not move."""
+
+    maps: Tensor  # [R,2,3] canvas pixels -> reference pixels
+    shared: Tensor  # [R] bool, which references show the first one's scene
+    camera: CameraMaps | None  # what says how the camera moved, where it did
+
+
 def align_backgrounds(
     images: Tensor, person: Tensor, faces: Faces, sizes: list[tuple[int, int]], motion: DrivingMotion
-) -> tuple[Tensor, CameraMaps | None]:
-    """Affine maps [R,2,3] from canvas to reference pixels for everything that does not move, and what says how the
-    camera moved, where it did.
+) -> Backgrounds:
+    """The scene of each reference [R,3,H,W], laid on the canvas.
 
     Four readings compete. A reference from the same camera shares the canvas's frame. One from elsewhere is laid so
     that its face covers the driving face (scale and shift, no rotation). Where its background shows the same things
@@ -47,7 +56,7 @@ def align_backgrounds(
     found: list[Tensor | None] = [None] * len(sizes)
     if scene is not None:
         found = [register_features(scene.features, own) for own in features]
-    chosen, registered = [options[0][0] if found[0] is None else found[0]], [False]
+    chosen, registered, same_scene = [options[0][0] if found[0] is None else found[0]], [False], [True]
     if found[0] is not None and _alike(found[0], shared[0], motion.canvas):
         chosen = [shared[0]]
     for r in range(1, len(sizes)):
@@ -60,18 +69,20 @@ def align_backgrounds(
         ]
         chosen.append([*measured, *options[r]][int(np.argmin(errors))])
         registered.append(moved is not None and chosen[r] is not laid[r])  # one that stood still tells as much
-    background = torch.stack(chosen)
+        both_found = found[0] is not None and found[r] is not None
+        same_scene.append(moved is not None or both_found or (chosen[0] is shared[0] and chosen[r] is shared[r]))
+    background, same_scene = torch.stack(chosen), torch.tensor(same_scene)
     if scene is not None and scene.camera is not None and found[0] is not None:
         still = torch.equal(scene.camera, torch.eye(2, 3).expand_as(scene.camera))
-        return background, None if still else filmed_camera
+        return Backgrounds(background, same_scene, None if still else filmed_camera)
     if motion.transfer is not Transfer.ABSOLUTE or chosen[0] is not shared[0]:
-        return background, None
+        return Backgrounds(background, same_scene, None)
     on_canvas = geometry.invert_affine(torch.stack(shared))
     landmarks = faces.landmarks.clone()
     landmarks[..., :2] = geometry.apply_affine(on_canvas, landmarks[..., :2])
     seen = geometry.compose_affine(on_canvas, background)
     learned = learn_camera(landmarks, seen, torch.tensor(registered))
-    return background, None if learned is None else learned.maps
+    return Backgrounds(background, same_scene, None if learned is None else learned.maps)
 
 
 def background_features(image: Tensor, person: Tensor) -> SceneFeatures:

@@ -36,6 +36,7 @@ from .mesh_network import (
     network_inputs,
     sample_each,
 )
+from .mesh_plate import continue_scene, reach_of
 from .mesh_references import EncodedReferences, encode
 from .mesh_refiner import MeshRefiner
 from .mesh_rules import mix_by_rules
@@ -155,13 +156,19 @@ class FaceMesh(MotionModel):
         return partial(_mend, None if self.refiner is None else self.refiner.twin())
 
     def plate(self, encoded: EncodedReferences, motion: DrivingMotion) -> Tensor:
-        """The first reference, laid on the canvas; it moves only where the camera does."""
+        """The still scene on the canvas; it moves only where the camera does."""
         assert encoded.plate is not None
+        assert encoded.extent is not None
+        assert encoded.shared is not None
         plate = encoded.plate[None]
         if encoded.camera is None:
             return plate
-        grids = geometry.affine_grid(encoded.camera(motion), motion.canvas, motion.canvas).to(plate)
-        return geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
+        camera = encoded.camera(motion)
+        grids = geometry.affine_grid(camera, motion.canvas, motion.canvas).to(plate)
+        seen = geometry.sample(plate.expand(len(grids), -1, -1, -1), grids)
+        maps = geometry.compose_affine(encoded.background, camera[:, None])
+        reach = reach_of(grids, torch.ones(2))
+        return continue_scene(seen, reach, encoded.images, maps, encoded.extent, encoded.shared)
 
 
 class FaceMeshRules(FaceMesh):

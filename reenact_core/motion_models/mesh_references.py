@@ -18,6 +18,7 @@ from .camera import CameraMaps
 from .mesh_flows import FINER, MESH_POINTS
 from .mesh_lookup import pixel_by_pixel
 from .mesh_network import GRID
+from .mesh_plate import continue_scene, reach_of
 
 
 class EncodedReferences(NamedTuple):
@@ -34,7 +35,8 @@ class EncodedReferences(NamedTuple):
     sharpness: Tensor  # [R] 0..1 relative to the sharpest
     strengths: Tensor  # [R]
     camera: CameraMaps | None = None  # how it moved; None = it stood still
-    plate: Tensor | None = None  # [3,H,W] the first reference laid on the canvas; training needs none
+    plate: Tensor | None = None  # [3,H,W] the still scene on the canvas; training needs none
+    shared: Tensor | None = None  # [R] bool, which references show the first one's scene; training needs none
     pixels: Tensor | None = None  # [R,H,W,4] the images pixel by pixel, for quick look-ups; training needs none
     extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
@@ -53,10 +55,14 @@ def encode(
     cell = size / GRID
     person = coarsen(matte.matte(images), cell)
     sizes = [(image.shape[-2], image.shape[-1]) for image, _, _ in scaled]
-    background, camera = align_backgrounds(images, person, faces, sizes, motion)
+    background, shared, camera = align_backgrounds(images, person, faces, sizes, motion)
     facing = visible_vertices(faces.landmarks)
     gains = colour_gains(images, faces.landmarks[:, :MESH_POINTS], facing.clamp_min(0))
     images = (images * gains[:, :, None, None].to(images)).clamp(0, 1)
+    extent = torch.tensor([(w / images.shape[-1], h / images.shape[-2]) for h, w in sizes]).to(images)
+    plate = _lay(references, motion, background[:1], sizes[0]).to(device)
+    reach = reach_of(geometry.affine_grid(background[:1], motion.canvas, sizes[0]), torch.ones(2))
+    plate = continue_scene(plate, reach, images, background[None], extent, shared)[0]
     pixels = pixel_by_pixel(images)
     return EncodedReferences(
         images=images if pixels is None else pixels[..., :3].movedim(-1, 1),  # not held twice
@@ -70,9 +76,10 @@ def encode(
         facing=facing,
         sharpness=_sharpness(images, faces.landmarks),
         strengths=references.strengths,
-        plate=_lay(references, motion, background[:1], sizes[0]).to(device),
+        plate=plate,
+        shared=shared,
         pixels=pixels,
-        extent=torch.tensor([(w / images.shape[-1], h / images.shape[-2]) for h, w in sizes]).to(images),
+        extent=extent,
     )
 
 
@@ -109,13 +116,13 @@ def _rescale(references: References, index: int, motion: DrivingMotion, size: fl
 
 
 def _lay(references: References, motion: DrivingMotion, background: Tensor, size: tuple[int, int]) -> Tensor:
-    """The first reference on the canvas [3,H,W], at the canvas's resolution whatever the working size.
+    """The first reference on the canvas [1,3,H,W], at the canvas's resolution whatever the working size.
 
     Args:
         background: [1,2,3] canvas pixels -> pixels of the reference shrunk to `size` (H, W).
     """
     image, _, _ = _rescale(references, 0, motion, 1.0)
-    return geometry.sample(image[None], geometry.affine_grid(background, motion.canvas, size))[0]
+    return geometry.sample(image[None], geometry.affine_grid(background, motion.canvas, size))
 
 
 def coarsen(images: Tensor, cell: float) -> Tensor:

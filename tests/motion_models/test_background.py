@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,15 @@ import torch
 
 from reenact_core import geometry
 from reenact_core.images import read_image
+from reenact_core.motion import encode_motion
+from reenact_core.motion_models import load_model
 from reenact_core.motion_models.background import background_features
+from reenact_core.references import encode_references
+from reenact_core.retargeting import Transfer
 from reenact_core.scene_features import register_features
 from reenact_core.tracking import PersonMatte
+from reenact_core.video import VideoReader
+from reenact_core.warping import warp_per_reference
 
 PHOTO = Path(__file__).parents[2] / "samples" / "references" / "3_smile_turned_left.png"
 
@@ -78,3 +85,13 @@ def test_the_result_is_repeatable(photo, person):
     affine = torch.tensor([[1.15, 0, -20], [0, 1.15, -30]])
     once, again = (register(photo, person, moved_by(affine, photo), moved_by(affine, person)) for _ in range(2))
     assert torch.equal(once, again)
+
+
+def test_references_of_another_scene_do_not_share_the_first_ones(photo, tracker):
+    """The same scene from a camera that moved is shared, somebody else's picture of another size is not."""
+    zoomed = moved_by(torch.tensor([[1.15, 0, -20], [0, 1.15, -30]]), photo)
+    elsewhere = next(VideoReader(PHOTO.parents[1] / "other_person.mp4").chunks(1))[0][:, :, 20:]
+    references = encode_references([photo, zoomed, elsewhere], tracker)
+    motion = encode_motion([photo[None]], Fraction(25), tracker)
+    encoded = warp_per_reference(references, motion, load_model("face_mesh"), Transfer.ABSOLUTE, weigh=False).encoded
+    assert encoded.shared.tolist() == [True, True, False]

@@ -1,0 +1,48 @@
+"""The still scene around the box: the first reference, and where it ends what other references show of the scene.
+
+A camera that moves or zooms soon shows more than the first reference does. Its edge pixels alone would be stripes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import geometry
+
+FADE = 0.04  # width of a picture's soft rim, in shares of the picture
+
+
+def continue_scene(
+    first: Tensor, reach: Tensor, images: Tensor, maps: Tensor, extent: Tensor, shared: Tensor
+) -> Tensor:
+    """Pictures [T,3,H,W] of the scene, continued where they end.
+
+    Args:
+        first: [T,3,H,W] the first reference on the canvas, its edges repeated.
+        reach: [T,1,H,W] from `reach_of`: where it really shows something.
+        images: [R,3,h,w] the references. maps: [T,R,2,3] canvas pixels -> theirs. extent: [R,2] as for `reach_of`.
+        shared: [R] bool, which references show the first one's scene.
+    """
+    if bool((reach > 0).all()):
+        return first
+    canvas, size = (first.shape[-2], first.shape[-1]), (images.shape[-2], images.shape[-1])
+    result = first
+    for r in reversed(shared.nonzero()[:, 0].tolist()):  # the second reference goes before the third
+        if r > 0:
+            grid = geometry.affine_grid(maps[:, r], canvas, size).to(images)
+            seen = geometry.sample(images[r].expand(len(grid), -1, -1, -1), grid)
+            result = result.lerp(seen.to(result), reach_of(grid, extent[r]).expand_as(seen).to(result))
+    return result.lerp(first, reach.to(first).expand_as(first))
+
+
+def reach_of(grid: Tensor, extent: Tensor) -> Tensor:
+    """Where positions [T,H,W,2], normalised in a padded picture, lie in the picture itself: [T,1,H,W], 0 outside and up
+    to its edge, 1 well inside.
+
+    Args:
+        extent: [2] shares (x, y) of the padded picture that it fills.
+    """
+    share = (grid + 1) / 2 / extent.to(grid)
+    inside = torch.minimum(share, 1 - share).amin(-1)
+    return (inside / FADE).clamp(0, 1)[:, None]
