@@ -138,18 +138,20 @@ def _closure(closed: Tensor, followed: Tensor) -> Closure:
 
 def jitter_ratio(driver: Faces, result: Faces, numbers: Sequence[int]) -> float | None:
     """Restlessness of the result's landmarks against the driver's: median second difference over successive frames,
-    in face heights; 1 = as calm. `numbers` are those of the T frames in the driver's clip. None where no three follow
-    each other or where the driver is a still picture."""
+    in median heights of the face, since chins move; 1 = as calm. `numbers` are those of the T frames in the driver's
+    clip. None where no three follow each other or where the driver is a still picture."""
     if len(numbers) < 3:
         return None
     good = driver.found & result.found
     follow = torch.tensor(numbers).diff() == 1
     triples = good[2:] & good[1:-1] & good[:-2] & follow[1:] & follow[:-1]
+    if not triples.any():
+        return None
     unrest = []
     for faces in (driver, result):
-        points = faces.landmarks[..., :2] / face_height(faces.landmarks)[:, None, None]
+        points = faces.landmarks[..., :2] / face_height(faces.landmarks[good]).median()
         unrest.append((points[2:] - 2 * points[1:-1] + points[:-2]).norm(dim=-1).mean(1)[triples])
-    if not triples.any() or float(unrest[0].median()) < 1e-6:
+    if float(unrest[0].median()) < 1e-6:
         return None
     return float(unrest[1].median() / unrest[0].median())
 

@@ -75,6 +75,11 @@ def test_a_trembling_result_is_restless(driver):
     assert jitter_ratio(driver, driver, range(40)) == pytest.approx(1)
     trembling = driver._replace(landmarks=driver.landmarks + noise)
     assert (jitter_ratio(driver, trembling, range(40)) or 0) > 2
+    landmarks = driver.landmarks.clone()
+    landmarks[::2, 152, 1] += 10.0
+    talking = driver._replace(landmarks=landmarks)
+    aside = driver._replace(landmarks=landmarks + 1000.0)
+    assert jitter_ratio(talking, aside, range(40)) == pytest.approx(1, abs=0.01), "wherever the face is"
     assert jitter_ratio(driver.at([0, 1]), driver.at([0, 1]), [0, 1]) is None
     assert jitter_ratio(driver, trembling, range(0, 80, 2)) is None, "no frame follows another"
 
