@@ -7,10 +7,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from .canonical_shape import CanonicalShape, HeadPose, calmness, fuse_shape, head_pose
+from . import geometry
+from .canonical_shape import CanonicalShape, HeadPose, average_shape, calmness, fuse_shape, head_pose
 from .contact import keep_contacts
 from .editing.mixing import nearest_rotation
 from .errors import ReenactError
+from .face_regions import LIP_CORNERS
 from .head_channels import PARTS, head_angles, part_weights, rotation_of_angles
 from .motion_models.mesh_flows import face_height
 from .mouth_calibration import FRAMES, calibrate_mouth
@@ -26,7 +28,10 @@ ALIKE = 8.0  # degrees from the nearest pose to the first reference's at which a
 # Distances that tell a face's width, height and depth, for the proportions of movements.
 WIDTH, HEIGHT, DEPTH = (234, 454), (168, 152), (1, 234)
 LEAST_RATIO, MOST_RATIO = 0.75, 1.33
-MORE = 0.15  # by which mouths are asked to move farther: pictures of them move about a seventh less than was asked
+# By which mouths are asked to move farther: pictures of them move less than was asked, upper lips and corners by about
+# a quarter, lower lips by a tenth. So lips part, rise and spread in the same proportions as the driver's.
+MORE_SIDEWAYS, MORE_ABOVE, MORE_BELOW = 0.2, 0.32, 0.1
+LIPS_MEET = 0.06  # face heights over which what is asked above the line between the lips' corners fades to that below
 SAME_FACE = 0.05  # mean distance of landmarks, in face heights, up to which two faces are one tracked twice
 
 
@@ -118,8 +123,8 @@ def _retarget_shot(
             shapes = _follow_shape(change[some], change[some], first, resting + additions, their_points, settings)
             return read_blendshapes(_reader(), places.to_image(shapes))
 
-        resting = resting + (1 + MORE) * calibrate_mouth(read, driving.blendshapes, some)
-        asked = change * (1 + MORE * part_weights()[0][PARTS.index("mouth")][:, None])
+        resting = resting + (1 + _more()) * calibrate_mouth(read, driving.blendshapes, some)
+        asked = change * (1 + _more())
     landmarks = placed.to_image(_follow_shape(asked, change, first, resting, their_points, settings))
     return Faces(
         landmarks=landmarks,
@@ -128,6 +133,16 @@ def _retarget_shot(
         score=driving.score,
         found=driving.found,
     )
+
+
+@cache
+def _more() -> Tensor:
+    """How much farther each landmark is asked to move across the face, down it and into it: [478,3]."""
+    points, line = average_shape(), average_shape()[list(LIP_CORNERS), 1].mean()
+    above = geometry.smooth_step(0.5 + (line - points[:, 1]) / LIPS_MEET)
+    down = MORE_BELOW + (MORE_ABOVE - MORE_BELOW) * above
+    more = torch.stack([torch.full_like(down, MORE_SIDEWAYS), down, down], 1)
+    return more * part_weights()[0][PARTS.index("mouth")][:, None]
 
 
 def _proportions(ours: CanonicalShape, theirs: CanonicalShape) -> Tensor:

@@ -280,14 +280,17 @@ def test_eyes_that_one_shot_never_shows_open_are_known_from_another(several):
 
 
 def test_mouths_are_asked_to_move_farther_than_pictures_of_them_will(several, monkeypatch):
-    faces = posed_faces([turned(0)] * 4, (300, 200), 180)
-    faces.landmarks[2:, 61, 1] -= 9.0  # a corner of the mouth goes up by a twentieth of the face
-    corners = []
-    for more in (0.0, retargeting.MORE):
-        monkeypatch.setattr(retargeting, "MORE", more)
-        corners.append(automatic(faces, several).landmarks[[0, 2], 61, 1].diff())
-    assert corners[0] < -2
-    assert float(corners[1] / corners[0]) == pytest.approx(1.15, abs=0.03)
+    # corners of the mouth in and up, the upper lip up, the lower lip down
+    for point, axis, pixels, more in ((61, 0, 6, 1.2), (61, 1, -9, 1.2), (0, 1, -9, 1.32), (17, 1, 9, 1.1)):
+        faces = posed_faces([turned(0)] * 4, (300, 200), 180)
+        faces.landmarks[2:, point, axis] += pixels
+        moved = []
+        for asked in (torch.zeros(478, 3), retargeting._more()):
+            monkeypatch.setattr(retargeting, "_more", lambda asked=asked: asked)
+            moved.append(automatic(faces, several).landmarks[[0, 2], point, axis].diff())
+            monkeypatch.undo()
+        assert moved[0].abs() > 2
+        assert float(moved[1] / moved[0]) == pytest.approx(more, abs=0.06)
 
 
 def test_retargeted_motion_stays_with_its_first_reference(several):
