@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +14,11 @@ from torch import Tensor
 from .fusion.base import FusionStrategy, weighted_sum
 from .fusion.strengths import settle
 from .fusion_space import FusionSpace, as_images, trust
+from .halving import in_halves
 from .parallel import ahead
 from .steadiness import Smoothing as Smoothing  # callers find it here
 from .steadiness import follow
-from .types import Evidence
+from .types import Evidence, frames_of
 from .warping import WarpedReferences
 
 
@@ -32,6 +33,12 @@ class FusedChunk(NamedTuple):
     levels: tuple[Tensor, ...] | None = None  # further features [T,C,H,W], where the model has them
     pictures: Tensor | None = None  # [T,3,y,x] fused warped pictures, where the fusion space wants them
     trusted: Tensor | None = None  # [T,1,h,w] 0..1, how much of them covers what is decoded; None: nothing is decoded
+
+    def at(self, frames: slice) -> FusedChunk:
+        """Some of its frames, counted from its first, as a new value that shares memory."""
+        parts = [frames_of(part, frames) for part in self[2:]]
+        first, stop, _ = frames.indices(self.stop - self.start)
+        return FusedChunk(self.start + first, self.start + stop, *parts)
 
 
 class FusedFrames(NamedTuple):
@@ -111,7 +118,7 @@ def settled_weights(
         boxes: [T+1,3], those of the frame before and of the T frames.
         previous: [R,B,y,x] what this function returned for the frame before; None at the first.
     """
-    weights = settle(strategy, evidence)
+    weights = in_halves(lambda frames: settle(strategy, evidence.at(frames)), len(evidence.features))
     if smoothing.idle:
         return weights
     smoothed = []
@@ -136,6 +143,13 @@ def combine(
     Args:
         space: of `FusionSpace.on`; with IMAGES the evidence is that of `as_images`.
     """
+    fused = in_halves(lambda frames: _combined(evidence.at(frames), weights[frames], strategy, space), len(weights))
+    features, confidence, levels, pictures, trusted = fused
+    return FusedChunk(start, start + len(weights), features, weights, confidence, levels, pictures, trusted)
+
+
+def _combined(evidence: Evidence, weights: Tensor, strategy: FusionStrategy, space: FusionSpace) -> tuple[Any, ...]:
+    """Features, confidence, levels, pictures and trust of a FusedChunk."""
     features = strategy.fuse(evidence, weights)
     share = weights.mean(2, keepdim=True)
     levels = None if evidence.levels is None else tuple(fuse_level(level, share) for level in evidence.levels)
@@ -144,12 +158,11 @@ def combine(
         share = F.adaptive_avg_pool2d(share.flatten(0, 1), (height, width))
         share = share.unflatten(0, weights.shape[:2])
     confidence = (evidence.confidence * share).sum(1)
-    chunk = FusedChunk(start, start + len(weights), features, weights, confidence, levels)
     if space is FusionSpace.IMAGES:
-        return chunk._replace(pictures=features)
+        return features, confidence, levels, features, None
     if space is FusionSpace.BOTH:
-        return chunk._replace(pictures=_fuse_pictures(evidence, weights, strategy), trusted=trust(evidence, share))
-    return chunk
+        return features, confidence, levels, _fuse_pictures(evidence, weights, strategy), trust(evidence, share)
+    return features, confidence, levels, None, None
 
 
 def _fuse_pictures(evidence: Evidence, weights: Tensor, strategy: FusionStrategy) -> Tensor:

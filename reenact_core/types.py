@@ -114,7 +114,7 @@ class Evidence(NamedTuple):
 
     def at(self, index: slice) -> Evidence:
         """The frames of a slice of the T axis, as a new value that shares memory."""
-        return Evidence(*(_at(field, index) for field in self))
+        return Evidence(*(frames_of(field, index) for field in self))
 
     def of(self, references: list[int]) -> Evidence:
         """Some of the references, in this order."""
@@ -140,7 +140,8 @@ def _of(field: Tensor | tuple[Tensor, ...] | None, references: list[int]) -> Any
     return None if field is None else field[:, references]
 
 
-def _at(field: Tensor | tuple[Tensor, ...] | None, index: slice) -> Any:
+def frames_of(field: Tensor | tuple[Tensor, ...] | None, index: slice) -> Any:
+    """A slice of the T axis of a field."""
     if isinstance(field, tuple):
         return tuple(part[index] for part in field)
     return None if field is None else field[index]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .halving import in_halves
 from .motion_models.base import MotionModel
 from .parallel import ahead
 from .plausibility import weigh_references
@@ -91,16 +92,10 @@ class WarpedReferences(NamedTuple):
 
     @torch.inference_mode()
     def _compute(self, start: int, stop: int) -> Evidence:
-        motion = self.motion.at(slice(start, stop))
-        try:
-            return self.model.warp(self.encoded, motion, self.boxes[start:stop], self.size)
-        except torch.OutOfMemoryError:
-            if stop - start == 1:
-                raise
-            log.warning("Out of memory with %d frames at once: halving.", stop - start)
-        middle = (start + stop) // 2
-        first, second = self._compute(start, middle), self._compute(middle, stop)
-        return Evidence(*(_join(one, other) for one, other in zip(first, second)))
+        def warp(frames: slice) -> Evidence:
+            return self.model.warp(self.encoded, self.motion.at(frames), self.boxes[frames], self.size)
+
+        return in_halves(warp, stop - start, start)
 
 
 @torch.inference_mode()
@@ -143,10 +138,3 @@ def _frames_per_chunk(model: MotionModel, count: int, size: int) -> int:
     """How many frames to compute together."""
     least, budget = (LEAST_FRAMES, CHUNK_BYTES) if model.device.type == "cpu" else (1, DEVICE_CHUNK_BYTES)
     return min(MOST_FRAMES, max(least, budget // (model.bytes_per_pair(size) * count)))
-
-
-def _join(first: Any, second: Any) -> Any:
-    """Fields of evidence of successive frames as one: tensors, tuples of them, or None."""
-    if isinstance(first, tuple):
-        return tuple(map(_join, first, second))
-    return None if first is None else torch.cat([first, second])

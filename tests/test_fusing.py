@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from reenact_core.decoding import decode
 from reenact_core.errors import ReenactError
 from reenact_core.fusing import FusedChunk, Smoothing, fuse_references
 from reenact_core.fusion import strategy_class, strategy_names
@@ -191,6 +192,41 @@ def test_out_of_memory_halves_the_chunk(evidence):
     warped.model.warp = tight
     assert torch.allclose(run(warped).features, run(prepared(evidence)).features)
     assert max(warped.model.calls) == 2
+
+
+def tight_at(most: int, work):
+    """`work(*arguments)` for which there is no room where an argument holds more than `most` frames."""
+
+    def limited(*arguments, **others):
+        frames = next(len(part) for part in arguments if isinstance(part, torch.Tensor))
+        if frames > most:
+            raise torch.OutOfMemoryError("no room for that many")
+        return work(*arguments, **others)
+
+    return limited
+
+
+@pytest.mark.parametrize("where", ["weights", "features", "decoder"])
+def test_out_of_memory_while_fusing_or_painting_halves_the_chunk(evidence, monkeypatch, where):
+    """Weights, fused features and painted frames are what they are with room for all."""
+    warped = prepared(evidence)
+    fused = fuse_references(warped, strategy_class("confidence")(), Smoothing(0.0, 0.0))
+    expected, painted = next(fused.chunks()), torch.cat([chunk.images for chunk in decode(fused)])
+    if where == "decoder":
+        warped.model.decode = tight_at(2, warped.model.decode)
+    else:
+        strategy = type(fused.strategy)
+        name = {"weights": "weights", "features": "fuse"}[where]
+        own = getattr(strategy, name)
+
+        def limited(self, evidence, *others):
+            return tight_at(2, lambda _: own(self, evidence, *others))(evidence.features)
+
+        monkeypatch.setattr(strategy, name, limited)
+    ours = next(fused.chunks())
+    for one, other in zip(ours, expected):
+        assert one is other is None or torch.allclose(torch.as_tensor(one), torch.as_tensor(other))
+    assert torch.allclose(torch.cat([chunk.images for chunk in decode(fused)]), painted)
 
 
 def test_out_of_memory_with_one_frame_is_reported(evidence):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..fusing import FusedChunk
 from ..fusion_space import late_blend, resized
+from ..halving import in_halves
 from ..parallel import ahead
 from ..warping import WarpedReferences
 from .paste_back import box_mask, paste
@@ -54,8 +55,7 @@ def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[Decod
     warped = fused.warped
     mask = box_mask(int(warped.boxes[0, 2]), feather)
 
-    @torch.inference_mode()
-    def finish(chunk: FusedChunk) -> DecodedChunk:
+    def paint(chunk: FusedChunk) -> tuple[Tensor, Tensor, Tensor]:
         frames = slice(chunk.start, chunk.stop)
         motion, boxes = warped.motion.at(frames), warped.boxes[frames]
         if chunk.pictures is not None and chunk.trusted is None:
@@ -67,7 +67,12 @@ def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[Decod
                 crops = late_blend(crops, chunk.pictures, chunk.trusted).clamp(0, 1)
         plate = warped.model.plate(warped.encoded, motion)
         images, masks = paste(plate, crops, boxes, mask.to(plate))
-        return DecodedChunk(chunk.start, chunk.stop, images, masks, crops)
+        return images, masks, crops
+
+    @torch.inference_mode()
+    def finish(chunk: FusedChunk) -> DecodedChunk:
+        painted = in_halves(lambda frames: paint(chunk.at(frames)), chunk.stop - chunk.start)
+        return DecodedChunk(chunk.start, chunk.stop, *painted)
 
     if isinstance(fused, FusedInTasks):
         return ahead(lambda task: finish(task()), fused.tasks(), warped.model.device)
