@@ -55,17 +55,18 @@ def test_french_names_every_node_and_nothing_that_is_gone():
 
 @pytest.mark.parametrize(("locale", "texts"), [("fr", FRENCH), ("de", GERMAN)])
 def test_pages_of_other_locales(locale, texts):
-    """The stages have pages, under the names and with the inputs that the nodes show in that locale."""
+    """Pages have the names and the inputs that the nodes show in their locale; French has all, German the stages."""
     pages = {path.parent.name: path for path in (ROOT / "web" / "docs").glob(f"*/{locale}.md")}
     stages = ("LoadModel", "LoadReferences", "EncodeMotion", "WarpPerReference", "FuseReferences", "Decode", "Video")
     assert {f"Reenact{stage}" for stage in stages} <= pages.keys()
+    assert locale != "fr" or pages.keys() == set(ENGLISH)
     for name, path in pages.items():
         page = path.read_text(encoding="utf-8")
         assert page.startswith(f"# {texts[name]['display_name']}\n")
         written, _, tables = page.partition("<!-- inputs and outputs -->")
         assert len(written.split()) > 15, name
         for key, entry in (texts[name]["inputs"] | texts[name]["outputs"]).items():
-            if "name" in entry and not key.startswith("images_"):  # sockets that grow have one row
+            if "name" in entry and not key.startswith(("images_", "fusions_")):  # sockets that grow have one row
                 assert f"| **{entry['name']}**" in tables, (name, key)
 
 
