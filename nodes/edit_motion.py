@@ -15,7 +15,7 @@ from .features import schema
 from .folders import CATEGORY
 from .notes import heard
 from .shown import motion_outputs, shown_motion
-from .widgets import inputs_of, settings_of
+from .widgets import inputs_of, one_of, settings_of
 
 APPEND, BLEND = "append", "blend"
 
@@ -82,6 +82,7 @@ class EditMotion(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         edits = settings_of(Edit, settings)
+        combine = one_of("combine", combine, (APPEND, BLEND))
         if second is not None:
             motion = blend(motion, second, share) if combine == BLEND else concatenate(motion, second, edits.crossfade)
         with heard() as notes:

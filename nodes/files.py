@@ -32,7 +32,7 @@ def path_of(name: str) -> Path:
         bare, chosen = folder_paths.annotated_filepath(name)
         folder = Path(chosen or folder_paths.get_input_directory())
         path = folder / bare
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
         raise ReenactError(f"`file` is {name!r}, which lies outside the input and output folders. Choose one inside.")
     return path
 
@@ -61,7 +61,7 @@ def next_path(prefix: str, ending: str) -> tuple[Path, str]:
     Raises:
         ReenactError: it names no file, or leads out of the output folder.
     """
-    if not prefix.strip() or prefix.strip()[-1] in "/\\.":
+    if not prefix.strip() or prefix.strip()[-1] in "/\\." or "\0" in prefix:
         raise ReenactError(f"`filename_prefix` is {prefix!r}, which names no file. Give one, as in reenact/first.")
     output = Path(folder_paths.get_output_directory()).resolve()
     if not (output / prefix).resolve().is_relative_to(output):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..reenact_core.retargeting import Transfer
+from .widgets import one_of
 
 
 def warp_inputs() -> list[io.Input]:
@@ -64,6 +65,11 @@ def feather_input() -> io.Input:
         step=0.01,
         tooltip="Width of the soft rim with which the painted square is laid into the picture, as a share of its side.",
     )
+
+
+def transfer_of(transfer: str) -> Transfer:
+    """The core's transfer for the widget `transfer`."""
+    return Transfer(one_of("transfer", transfer, [choice.value for choice in Transfer]))
 
 
 def working_size(size: int) -> int | None:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..reenact_core.decoding import decode
 from ..reenact_core.fusing import fuse_references
-from ..reenact_core.retargeting import Transfer
 from ..reenact_core.types import References
 from ..reenact_core.video import VideoWriter
 from ..reenact_core.warping import warp_per_reference
@@ -29,9 +28,10 @@ from .naming import from_input
 from .networks import MotionNetwork
 from .notes import heard, noted
 from .progress import Progress
-from .stage_inputs import feather_input, neutral_of, tracking_inputs, warp_inputs, working_size
+from .stage_inputs import feather_input, neutral_of, tracking_inputs, transfer_of, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
+from .widgets import one_of
 
 FORMATS = ("mp4", "webm")
 
@@ -74,15 +74,15 @@ class ReenactVideo(io.ComfyNode):
         strategy, smoothing = chosen_strategy(arguments, network), chosen_smoothing(arguments)
         space = chosen_space(arguments)
         space.on(network)  # fails now rather than after the tracking
+        transfer = transfer_of(arguments["transfer"])
         neutral, size = neutral_of(arguments["neutral_frame"]), working_size(arguments["size"])
-        path = _new_file(arguments["format"])
+        path = _new_file(one_of("format", arguments["format"], FORMATS))
         with ExitStack() as stack:
             with heard() as notes:
                 with from_input("video"):
                     clip = stack.enter_context(open_clip(video))
                     motion = track(clip, model, arguments["face_index"], neutral, arguments["smooth"], node_id)
                 network = model.ready()
-                transfer = Transfer(arguments["transfer"])
                 warped = in_short_chunks(warp_per_reference(references, motion, network, transfer, size))
             progress = Progress(len(warped.boxes), node_id)
             with (

@@ -15,7 +15,7 @@ from .folders import CATEGORY
 from .networks import MotionNetwork
 from .notes import heard, seen
 from .progress import Progress
-from .stage_inputs import warp_inputs, working_size
+from .stage_inputs import transfer_of, warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
 
@@ -85,7 +85,7 @@ class WarpPerReference(io.ComfyNode):
         weigh: bool = True,
     ) -> io.NodeOutput:
         network = model.ready()
-        transferred = Transfer(transfer)
+        transferred = transfer_of(transfer)
         with heard() as notes:
             warped = warp_per_reference(references, motion, network, transferred, working_size(size), weigh=weigh)
         kept = HostWarped.of(model, warped)

@@ -8,6 +8,7 @@ gets a new version and a clear message.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .types import DrivingMotion, Faces, References, Scene, Transfer
 
 VERSION = 1
 MOTION, REFERENCES = "reenact motion", "reenact references"
+EACH_FACE = {"landmarks": (478, 3), "blendshapes": (52,), "rotation": (3, 3), "score": (), "found": ()}  # shapes
 
 
 def save_motion(motion: DrivingMotion, path: Path) -> None:
@@ -102,7 +104,7 @@ def load_references(path: Path) -> References:
             strengths=tensors["strengths"],
             labels=tuple(str(label) for label in facts["labels"]),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise _incomplete(path, error) from error
 
 
@@ -116,7 +118,7 @@ def _write(path: Path, kind: str, tensors: dict[str, Tensor], facts: dict[str, A
         partial.write_bytes(save({name: _own(tensor) for name, tensor in tensors.items()}, metadata))
         partial.replace(path)
     except OSError as error:
-        if partial.exists():
+        with suppress(OSError):  # it may not be there, or have no possible name
             partial.unlink()
         raise ReenactError(f"{path}: can't be written ({error}). Choose another place, or make room.") from error
 
@@ -130,11 +132,13 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ReenactError(f"{path}: can't be read ({error}). Choose a file that was saved by Reenact.") from error
     if about.get("kind") != kind:
         raise ReenactError(f"{path}: holds {about.get('kind', 'something else')}, but {kind} was expected.")
-    if int(about.get("version", 0)) > VERSION:
-        raise ReenactError(
-            f"{path}: is of version {about['version']}, this Reenact reads up to {VERSION}. Update Reenact."
-        )
-    return tensors, json.loads(about["facts"])
+    try:
+        version, facts = int(about["version"]), about["facts"]
+        if version <= VERSION:
+            return tensors, json.loads(facts)
+    except (KeyError, ValueError) as error:
+        raise _incomplete(path, error) from error
+    raise ReenactError(f"{path}: is of version {version}, this Reenact reads up to {VERSION}. Update Reenact.")
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -147,7 +151,11 @@ def _faces_out(prefix: str, faces: Faces) -> dict[str, Tensor]:
 
 
 def _faces_in(prefix: str, tensors: dict[str, Tensor]) -> Faces:
-    return Faces(**{name: tensors[f"{prefix}.{name}"] for name in Faces._fields})
+    faces = Faces(**{name: tensors[f"{prefix}.{name}"] for name in Faces._fields})
+    for name, values in faces._asdict().items():
+        if values.shape != (len(faces.score), *EACH_FACE[name]) or not values.isfinite().all():
+            raise ValueError(f"{prefix}.{name}: NaN, infinity or another shape than faces have")
+    return faces
 
 
 def _to_bytes(image: Tensor) -> Tensor:
@@ -155,4 +163,4 @@ def _to_bytes(image: Tensor) -> Tensor:
 
 
 def _incomplete(path: Path, error: Exception) -> ReenactError:
-    return ReenactError(f"{path}: is incomplete ({error}). Save it again.")
+    return ReenactError(f"{path}: is incomplete or damaged ({error}). Save it again.")

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from reenact_core.errors import ReenactError
@@ -104,3 +105,32 @@ def test_places_that_cannot_be_written(tmp_path, motion):
     (tmp_path / "file").write_text("")
     with pytest.raises(ReenactError, match="can't be written"):
         save_motion(motion, tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, about: tensors["faces.landmarks"].fill_(torch.nan),
+        lambda tensors, about: tensors.update({"faces.rotation": torch.eye(3)[None]}),
+        lambda tensors, about: tensors.pop("neutral.score"),
+        lambda tensors, about: about.pop("facts"),
+        lambda tensors, about: about.update(facts="{"),
+        lambda tensors, about: about.update(version="one"),
+    ],
+    ids=["not a number", "another shape", "a field", "no facts", "facts cut short", "no version"],
+)
+def test_damage_is_told_in_one_sentence(tmp_path, motion, damage):
+    path = tmp_path / "a.safetensors"
+    save_motion(motion, path)
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = dict(file.metadata())
+    damage(tensors, about)
+    save_file(tensors, path, about)
+    with pytest.raises(ReenactError, match=r"is incomplete or damaged .*Save it again\.$"):
+        load_motion(path)
+
+
+def test_a_name_that_is_too_long(tmp_path, motion):
+    with pytest.raises(ReenactError, match="can't be written"):
+        save_motion(motion, tmp_path / ("x" * 300))

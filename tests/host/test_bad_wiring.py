@@ -7,6 +7,7 @@ import copy
 import graphs
 import pytest
 from graphs import five_stages, node, show
+from host_client import PromptRejectedError
 
 pytestmark = pytest.mark.host
 
@@ -110,14 +111,18 @@ def test_numbers_out_of_reach(host, number, inputs, message):
     assert message in said
 
 
+def video_node(**chosen) -> dict:
+    """The one-node video on the sample clip, at its smallest."""
+    settings = {"video": ["1", 1], "transfer": "relative", "size": 64, "face_index": 0, "smooth": True}
+    settings |= {"neutral_frame": -1, "feather": 0.08, "format": "mp4", "smoothing": 0.6, "strategy": "auto"}
+    return node("ReenactVideo", model=["2", 0], references=["3", 0], **(settings | chosen))
+
+
 def test_one_node_video_without_a_face(host):
     prompt = {number: small()[number] for number in ("1", "2", "3")}
     prompt["20"] = node("EmptyImage", width=128, height=128, batch_size=2, color=0)
     prompt["21"] = node("CreateVideo", images=["20", 0], fps=15.0)
-    prompt["22"] = node(
-        "ReenactVideo", model=["2", 0], references=["3", 0], video=["21", 0], transfer="relative", size=64,
-        face_index=0, smooth=True, neutral_frame=-1, feather=0.08, format="mp4", smoothing=0.6, strategy="auto",
-    )  # fmt: skip
+    prompt["22"] = video_node(video=["21", 0])
     prompt["23"] = node("SaveVideo", video=["22", 0], filename_prefix="none", format="auto", codec="auto")
     number, message = failed(host, prompt)
     assert number == "22"
@@ -161,13 +166,55 @@ def test_damaged_files(host, kind, ending):
     assert message.endswith("Choose a file that was saved by Reenact.")
 
 
-@pytest.mark.parametrize("prefix", ["", "  ", "folder/", ".."])
+@pytest.mark.parametrize("prefix", ["", "  ", "folder/", "..", "a\0b"])
 def test_prefixes_without_a_name(host, prefix):
     prompt = {"1": node("ReenactLoadMotion", file=MOTION)}
     prompt["2"] = node("ReenactSaveMotion", motion=["1", 0], filename_prefix=prefix)
     number, message = failed(host, prompt)
     assert number == "2"
     assert message.startswith("`filename_prefix` is ")
+
+
+def test_a_name_that_is_too_long_is_refused(host):
+    prompt = {"1": node("ReenactLoadMotion", file=MOTION)}
+    prompt["2"] = node("ReenactSaveMotion", motion=["1", 0], filename_prefix="x" * 300)
+    number, message = failed(host, prompt)
+    assert number == "2"
+    assert "can't be written" in message
+
+
+def test_choices_that_do_not_exist_are_named(host):
+    """Hosts that know the choices refuse the prompt, others leave it to the nodes."""
+    others = {
+        "20": node("ReenactLoadMotion", file=MOTION),
+        "21": node("ReenactEditMotion", motion=["20", 0], second=["20", 0], combine="both"),
+        "22": show(["21", 1]),
+        "30": video_node(format="avi"),
+        "31": video_node(transfer="both"),
+    }
+    save = {"filename_prefix": "none", "format": "auto", "codec": "auto"}
+    for number, name in (("5", "transfer"), ("21", "combine"), ("30", "format"), ("31", "transfer")):
+        prompt = small() if number == "5" else {key: small()[key] for key in ("1", "2", "3")}
+        if number == "5":
+            prompt["5"]["inputs"]["transfer"] = "both"
+        elif number == "21":
+            prompt = {key: others[key] for key in ("20", "21", "22")}
+        else:
+            prompt[number] = others[number]
+            prompt["23"] = node("SaveVideo", video=[number, 0], **save)
+        try:
+            assert failed(host, prompt) == (number, message_of(host, number, name, prompt))
+        except PromptRejectedError as error:
+            assert number in error.node_errors
+
+
+def message_of(host, number: str, name: str, prompt: graphs.Prompt) -> str:
+    """What a node says to a value outside the choices that it offers."""
+    kind = prompt[number]["class_type"]
+    spec = host.client.object_info(kind)[kind]["input"]
+    about = {**spec["required"], **spec.get("optional", {})}[name]
+    choices = about[1]["options"] if about[0] == "COMBO" else about[0]
+    return f"`{name}` is {prompt[number]['inputs'][name]!r}. Choose one of: {', '.join(choices)}."
 
 
 def test_a_picture_without_a_face_makes_no_motion(host):
