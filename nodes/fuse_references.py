@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
@@ -76,17 +77,21 @@ class FuseReferences(io.ComfyNode):
             if not every:
                 if not chunk.start <= middle < chunk.stop:
                     continue
-                only = slice(middle - chunk.start, middle - chunk.start + 1)
-                weights, sure = shown.weights[only], shown.confidence[only]
-                shown = shown._replace(start=middle, stop=middle + 1, weights=weights, confidence=sure)
+                shown = shown.at(slice(middle - chunk.start, middle - chunk.start + 1))
             colours, sure = _on_canvas(shown, source)
             shares.add(colours)
             confidence.add(sure)
-        pictures = shares.result()
+        pictures, sure = shares.result(), confidence.result()
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
-        seen = ui.PreviewImage(pictures[len(pictures) // 2][None], cls=cls).as_dict() | about
+        seen = ui.PreviewImage(_side_by_side(pictures, sure), cls=cls).as_dict() | about
         result = HostFused(warped, tuple(parts), strategy.label)
-        return io.NodeOutput(result, pictures, confidence.result()[..., 0], ui=kept(seen, cls))
+        return io.NodeOutput(result, pictures, sure[..., 0], ui=kept(seen, cls))
+
+
+def _side_by_side(shares: Tensor, confidence: Tensor) -> Tensor:
+    """The node's own picture [1,H,2W,3]: attribution and confidence of the middle frame. Low: the panel lies above."""
+    middle = len(shares) // 2
+    return torch.cat([shares[middle], confidence[middle].expand(-1, -1, 3)], 1)[None]
 
 
 def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:

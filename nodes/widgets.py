@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
 from enum import Enum
 from typing import Any, TypeVar, get_type_hints
@@ -54,8 +54,9 @@ def settings_of(settings: type[Settings], arguments: Mapping[str, Any], prefix: 
 def choice_inputs(identifier: str, options: Mapping[str, type], default: str, tooltip: str) -> list[io.Input]:
     """A choice among `options` (key -> dataclass of its settings) together with the settings' widgets.
 
-    Hosts without dynamic choices show the settings of all options. A number whose range or default differs between
+    Hosts without dynamic choices have the settings of all options. A number whose range or default differs between
     options is then one widget, whose default OWN leaves it to the option; what is no number appears once per option.
+    web/js/choices.js shows those of the chosen option, as the widgets say which options they are `shown_for`.
     """
     keys = [default, *(key for key in options if key != default)]
     if features.DYNAMIC_COMBO:
@@ -74,9 +75,11 @@ def choice_inputs(identifier: str, options: Mapping[str, type], default: str, to
                 and _flat_id(identifier, other, widget.id, options) == wanted
             ]
             if len(users) > 1 and not _agreed(_claims(widget.id, options)):
-                inputs[wanted] = _shared_number(wanted, widget.id, {user: options[user] for user in users})
+                flat = _shared_number(wanted, widget.id, {user: options[user] for user in users})
             else:
-                inputs[wanted] = _renamed(widget, wanted, f"{', '.join(users)}: {widget.tooltip or widget.id}")
+                flat = _renamed(widget, wanted, f"{', '.join(users)}: {widget.tooltip or widget.id}")
+            flat.extra_dict = {**flat.extra_dict, "shown_for": users}
+            inputs[wanted] = flat
     return [io.Combo.Input(identifier, options=keys, default=default, tooltip=tooltip), *inputs.values()]
 
 
@@ -153,6 +156,18 @@ def grown(identifier: str, prefix: str, arguments: Mapping[str, Any]) -> dict[st
         if (match := re.fullmatch(re.escape(start) + r"(\d+)", key)) and value is not None
     ]
     return {f"{prefix}{number}": value for number, value in sorted(numbered, key=lambda pair: pair[0])}
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> str:
+    """`value` of the input `name`.
+
+    Raises:
+        ReenactError: it is none of its choices, which older hosts let through.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise ReenactError(f"`{name}` is {value!r}. Choose one of: {', '.join(choices)}.")
+    return value
 
 
 def _widget(field: Field[Any], hint: Any, prefix: str) -> io.Input:

@@ -173,20 +173,20 @@ class Graph:
     def model(self, column: int, top: int, value: str = "face_mesh") -> int:
         return self.place("ReenactLoadModel", column, top, 230, None, (value,))
 
-    def references(self, column: int, links: dict[str, Link], pick: int = 4, top: int = 40, height: int = 560) -> int:
-        return self.place("ReenactLoadReferences", column, top, height, links, (pick, "1", "", True))
+    def references(self, column: int, links: dict[str, Link], pick: int = 4, top: int = 40) -> int:
+        return self.place("ReenactLoadReferences", column, top, 700, links, (pick, "1", "", True))
 
-    def motion(self, column: int, model: int, video: Link, top: int = 670) -> int:
+    def motion(self, column: int, model: int, video: Link, top: int = 40) -> int:
         links = {"model": (model, 0), "video": video}
         return self.place("ReenactEncodeMotion", column, top, 390, links, (25.0, 0, True, -1))
 
-    def warp(self, column: int, model: int, references: int, motion: int, transfer: str) -> int:
+    def warp(self, column: int, model: int, references: int, motion: int, transfer: str, top: int = 490) -> int:
         links = {"model": (model, 0), "references": (references, 0), "motion": (motion, 0)}
-        return self.place("ReenactWarpPerReference", column, 40, 480, links, (transfer, 0, False))
+        return self.place("ReenactWarpPerReference", column, top, 590, links, (transfer, 0, False))
 
     def coverage(self, column: int, references: int) -> int:
         links = {"images": (references, 2)}
-        return self.place("PreviewImage", column, 590, 300, links, title="Coverage of the references")
+        return self.place("PreviewImage", column, 800, 300, links, title="Coverage of the references")
 
     def fuse(self, column: int, warped: int, strategy: str = "auto", title: str | None = None) -> int:
         """Nothing lies below it: its panel comes with the first run, and some hosts show every strategy's settings."""
@@ -194,12 +194,12 @@ class Graph:
         return self.place("ReenactFuseReferences", column, 40, 880, links, (True, 0.6, strategy), title)
 
     def decode(self, column: int, fused: int) -> int:
-        return self.place("ReenactDecode", column, 40, 380, {"fused": (fused, 0)}, (True, 0.08))
+        return self.place("ReenactDecode", column, 40, 450, {"fused": (fused, 0)}, (True, 0.08))
 
-    def video(self, column: int, images: Link, rate: Link, name: str, top: int = 490) -> int:
+    def video(self, column: int, images: Link, rate: Link, name: str, top: int = 530) -> int:
         """Create Video and Save Video, one below the other."""
         made = self.place("CreateVideo", column, top, 100, {"images": images, "fps": rate}, (25.0,))
-        return self.save(column, (made, 0), name, top + 170)
+        return self.save(column, (made, 0), name, top + 145)
 
     def save(self, column: int, video: Link, name: str, top: int = 40) -> int:
         return self.place("SaveVideo", column, top, 400, {"video": video}, (f"reenact/{name}", "auto", "auto"))
@@ -208,7 +208,7 @@ class Graph:
         return self.place("MarkdownNote", 0, 40, height, None, (text,), "About this graph")
 
     def stages(self, model: int, references: int, motion: int, transfer: str, first: int) -> int:
-        """Warp, fuse and decode, one column each from `first` on."""
+        """Warp below the motion, then fuse and decode, one column each from `first` on."""
         warped = self.warp(first, model, references, motion, transfer)
         return self.decode(first + 2, self.fuse(first + 1, warped))
 
@@ -224,13 +224,13 @@ def five_stages() -> Graph:
     )
     sample, model = graph.sample(0, 430), graph.model(0, 610)
     references = graph.references(1, {"images.image0": (sample, 0)})
-    motion = graph.motion(1, model, (sample, 1))
-    graph.coverage(2, references)
+    motion = graph.motion(2, model, (sample, 1))
+    graph.coverage(1, references)
     decoded = graph.stages(model, references, motion, "absolute", 2)
     graph.video(4, (decoded, 0), (decoded, 2), "five_stages")
     graph.group("Input", 0, 0, "input")
-    graph.group("1 References, 2 motion", 1, 1, "stages")
-    graph.group("3 Warp per reference", 2, 2, "stages")
+    graph.group("1 References", 1, 1, "stages")
+    graph.group("2 Motion, 3 warp", 2, 2, "stages")
     graph.group("4 Fuse", 3, 3, "stages")
     graph.group("5 Decode, and the result", 4, 4, "output")
     return graph
@@ -247,16 +247,17 @@ def compare_strategies() -> Graph:
     )
     sample, model = graph.sample(0, 430), graph.model(0, 610)
     references = graph.references(1, {"images.image0": (sample, 0)})
-    motion = graph.motion(1, model, (sample, 1))
+    graph.coverage(1, references)
+    motion = graph.motion(2, model, (sample, 1))
     truth = graph.place("GetVideoComponents", 0, 910, 90, {"video": (sample, 1)})
     warped = graph.warp(2, model, references, motion, "absolute")
     first = graph.fuse(3, warped, "auto", "Fuse References: first")
     second = graph.fuse(4, warped, "nearest", "Fuse References: second")
-    graph.place("ReenactFusionPreview", 2, 630, 430, {"fused": (first, 0)}, (1,))
     links: dict[str, Link] = {"fusions.fused0": (first, 0), "fusions.fused1": (second, 0), "truth": (truth, 0)}
-    compared = graph.place("ReenactCompare", 5, 40, 640, links, ("grid", 4.0, 0.5, 5, ""))
-    graph.place("PreviewAny", 5, 750, 310, {"source": (compared, 1)}, title="Measured against the truth")
+    compared = graph.place("ReenactCompare", 5, 40, 710, links, ("grid", 4.0, 0.5, 5, ""))
+    graph.place("PreviewAny", 5, 810, 280, {"source": (compared, 1)}, title="Measured against the truth")
     graph.video(6, (compared, 0), (compared, 2), "compare_strategies", 40)
+    graph.place("ReenactFusionPreview", 6, 710, 390, {"fused": (first, 0)}, (1,))
     graph.group("Input, and the truth", 0, 0, "input")
     graph.group("1 to 3, computed once", 1, 2, "stages")
     graph.group("4, first", 3, 3, "stages")
@@ -277,13 +278,13 @@ def references_from_video() -> Graph:
     person = graph.sample(0, 390, title="The person: a video")
     other, model = graph.sample(0, 570, "other person", "Who drives"), graph.model(0, 750)
     references = graph.references(1, {"video": (person, 1)}, 6)
-    motion = graph.motion(1, model, (other, 1))
-    graph.coverage(2, references)
+    motion = graph.motion(2, model, (other, 1))
+    graph.coverage(1, references)
     decoded = graph.stages(model, references, motion, "relative", 2)
     graph.video(4, (decoded, 0), (decoded, 2), "references_from_video")
     graph.group("Input", 0, 0, "input")
-    graph.group("Picked references, motion", 1, 1, "stages")
-    graph.group("Warp, fuse", 2, 3, "stages")
+    graph.group("Picked references", 1, 1, "stages")
+    graph.group("Motion, warp, fuse", 2, 3, "stages")
     graph.group("Result", 4, 4, "output")
     return graph
 
@@ -299,7 +300,8 @@ def composite_and_upscale() -> Graph:
     sample, model = graph.sample(0, 390), graph.model(0, 570)
     frames = graph.place("GetVideoComponents", 0, 870, 90, {"video": (sample, 1)})
     references = graph.references(1, {"images.image0": (sample, 0)})
-    motion = graph.motion(1, model, (sample, 1))
+    graph.coverage(1, references)
+    motion = graph.motion(2, model, (sample, 1))
     decoded = graph.stages(model, references, motion, "absolute", 2)
     links: dict[str, Link] = {"destination": (frames, 0), "source": (decoded, 0), "mask": (decoded, 1)}
     laid = graph.place("ImageCompositeMasked", 5, 40, 170, links, (0, 0, False))
@@ -320,12 +322,12 @@ def save_and_reuse_motion() -> Graph:
         "to refresh the lists; your own file then appears in *Load Motion*.",
     )
     other, model = graph.sample(0, 390, "other person", "Who drives"), graph.model(0, 570)
-    motion = graph.motion(1, model, (other, 1), 40)
+    motion = graph.motion(1, model, (other, 1))
     graph.place("ReenactSaveMotion", 1, 500, 120, {"motion": (motion, 0)}, ("reenact/motion",))
     person = graph.sample(2, 40, title="The person")
-    references = graph.references(2, {"images.image0": (person, 0)}, top=220, height=480)
+    references = graph.references(2, {"images.image0": (person, 0)}, top=220)
     sample = "driving.motion.safetensors [sample]"
-    saved = graph.place("ReenactLoadMotion", 2, 770, 290, None, (sample,))
+    saved = graph.place("ReenactLoadMotion", 3, 40, 300, None, (sample,))
     decoded = graph.stages(model, references, saved, "absolute", 3)
     graph.video(5, (decoded, 0), (decoded, 2), "reused_motion")
     graph.group("Track once and save", 0, 1, "input")
@@ -345,19 +347,21 @@ def edit_expression() -> Graph:
     )
     sample, model = graph.sample(0, 410), graph.model(0, 590)
     references = graph.references(1, {"images.image0": (sample, 0)})
-    saved = graph.place("ReenactLoadMotion", 1, 670, 390, None, ("driving.motion.safetensors [sample]",))
+    saved = graph.place("ReenactLoadMotion", 1, 810, 390, None, ("driving.motion.safetensors [sample]",))
     edits = ("append", 0.5, 0.0, 0, -1, True, 1.0, 0.0, 0.0, False, 0.0, 1, 0)
     gains = (0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
     edited = graph.place("ReenactEditMotion", 2, 40, 860, {"motion": (saved, 0)}, (*edits, *gains))
     smile = ("none", 1.0, 0.4, *(0.0,) * 14, 0.8, *(0.0,) * 7, "", 10, -1, 0.2)
-    expression = graph.place("ReenactExpression", 3, 40, 1030, {"motion": (edited, 0)}, smile)
-    decoded = graph.stages(model, references, expression, "absolute", 4)
+    expression = graph.place("ReenactExpression", 3, 40, 1140, {"motion": (edited, 0)}, smile)
+    warped = graph.warp(4, model, references, expression, "absolute", 40)
+    decoded = graph.decode(6, graph.fuse(5, warped))
     graph.video(6, (decoded, 0), (decoded, 2), "edit_expression")
-    graph.group("Input", 0, 0, "input")
-    graph.group("References and motion", 1, 1, "stages")
-    graph.group("Edit", 2, 3, "stages")
-    graph.group("Warp, fuse", 4, 5, "stages")
-    graph.group("Result", 6, 6, "output")
+    high = 1310  # some hosts show the picture of the expression larger
+    graph.group("Input", 0, 0, "input", high)
+    graph.group("References and motion", 1, 1, "stages", high)
+    graph.group("Edit", 2, 3, "stages", high)
+    graph.group("Warp, fuse", 4, 5, "stages", high)
+    graph.group("Result", 6, 6, "output", high)
     return graph
 
 
@@ -374,9 +378,10 @@ def one_node_video() -> Graph:
     widgets = ("relative", 0, 0, True, -1, 0.08, "mp4", 0.6, "auto")
     video = graph.place("ReenactVideo", 2, 40, 700, links, widgets)
     graph.save(3, (video, 0), "one_node_video")
-    graph.group("Input", 0, 0, "input", 1010)
-    graph.group("References", 1, 1, "stages", 1010)
-    graph.group("Video to video", 2, 3, "output", 1010)
+    graph.coverage(1, references)
+    graph.group("Input", 0, 0, "input")
+    graph.group("References", 1, 1, "stages")
+    graph.group("Video to video", 2, 3, "output")
     return graph
 
 
@@ -438,12 +443,13 @@ def public_model(model: PublicModel) -> Graph:
             {"name": name, "url": model.url + name, "directory": model.directory} for name in model.models
         ]
     references = graph.references(1, {"images.image0": (sample, 0)})
-    motion = graph.motion(1, loader, (sample, 1))
+    graph.coverage(1, references)
+    motion = graph.motion(2, loader, (sample, 1))
     decoded = graph.stages(loader, references, motion, "relative", 2)
     graph.video(4, (decoded, 0), (decoded, 2), model.name)
     graph.group("Input", 0, 0, "input")
-    graph.group("1 References, 2 motion", 1, 1, "stages")
-    graph.group("3 Warp per reference", 2, 2, "stages")
+    graph.group("1 References", 1, 1, "stages")
+    graph.group("2 Motion, 3 warp", 2, 2, "stages")
     graph.group("4 Fuse", 3, 3, "stages")
     graph.group("5 Decode, and the result", 4, 4, "output")
     return graph
@@ -454,7 +460,7 @@ def blueprint() -> dict[str, Any]:
     inner = Graph("Reenact five stages", 1001)  # where a graph has the same numbers, front ends lose its widgets
     model = inner.model(0, 40)
     references = inner.references(1, {"images.image0": (model, 0)})
-    motion = inner.motion(1, model, (model, 0))
+    motion = inner.motion(2, model, (model, 0))
     warped = inner.warp(2, model, references, motion, "relative")
     fused = inner.fuse(3, warped)
     decoded = inner.decode(4, fused)

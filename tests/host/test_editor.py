@@ -31,6 +31,8 @@ SELECT = """(type) => {
 }"""
 
 
+OFFERED = """() => window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences').widgets
+    .filter((w) => w.name.startsWith('strategy.') && !w.hidden).map((w) => w.name)"""
 FINISH = """([type, output]) => {
     window.app.graph._nodes.find((n) => n.type === type).onExecuted(output)
 }"""
@@ -65,6 +67,8 @@ def test_template_runs_shows_previews_help_and_swaps_its_strategy(editor, lane, 
     info = editor.host.client.object_info("ReenactFuseReferences")["ReenactFuseReferences"]["input"]
     if info["required"]["strategy"][0] == "COMFY_DYNAMICCOMBO_V3":
         assert "strategy.softness" not in names, "only the parameters of what is chosen"
+    else:
+        editor.page.wait_for_function(f"({OFFERED})().join() === 'strategy.temperature'", timeout=5_000)
     editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "strategy.temperature", 3.0])
     prompt = editor.prompt()
     (fuse,) = ids(editor, "ReenactFuseReferences")

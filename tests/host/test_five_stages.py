@@ -49,9 +49,13 @@ def test_nodes_show_their_own_pictures(host, first_run):
     assert len(pictures(host, first_run, "3")) == 4
     (plot,) = pictures(host, first_run, "4")
     assert plot.std() > 0.05
-    (shares,) = pictures(host, first_run, "6")
-    assert shares.shape == (350, 350, 3)
+    (fusion,) = pictures(host, first_run, "6")
+    assert fusion.shape == (350, 700, 3), "attribution and confidence, side by side"
+    shares, confidence = fusion[:, :350], fusion[:, 350:]
     assert shares.std() > 0.03
+    assert np.ptp(shares, axis=2).max() > 0.3
+    assert np.ptp(confidence, axis=2).max() == 0
+    assert confidence.std() > 0.03
 
 
 def test_another_strategy_runs_only_the_tail(host, first_run):

@@ -159,6 +159,9 @@ def test_flat_choice_shares_disputed_numbers(pack, host_modules, monkeypatch):
     assert "soft (0.25): Lower is sharper." in about["tooltip"]
     assert "hard (0.5): Of its own." in about["tooltip"]
     assert shown["strategy.mirror"][1]["tooltip"].startswith("soft, hard: ")
+    users = {name: about[1].get("shown_for") for name, about in shown.items() if name != "strategy"}
+    assert users["strategy.temperature"] == users["strategy.mirror"] == ["soft", "hard"]
+    assert users["strategy.rounds"] == ["soft"]
     assert len(shown) == 6
     left = {"strategy": "hard", "strategy.temperature": widgets.OWN, "strategy.mirror": False}
     assert widgets.chosen("strategy", OPTIONS, left) == Hard(mirror=False)
