@@ -27,13 +27,15 @@ def continue_scene(
     if bool((reach > 0).all()):
         return first
     canvas, size = (first.shape[-2], first.shape[-1]), (images.shape[-2], images.shape[-1])
-    result = first
-    for r in reversed(shared.nonzero()[:, 0].tolist()):  # the second reference goes before the third
-        if r > 0:
-            grid = geometry.affine_grid(maps[:, r], canvas, size).to(images)
+    reach = reach.to(first)
+    result, left = first * reach, 1 - reach
+    for r in shared.nonzero()[1:, 0].tolist():
+        grid = geometry.affine_grid(maps[:, r], canvas, size).to(images)
+        share = left * reach_of(grid, extent[r]).to(left)
+        if bool((share > 0).any()):
             seen = geometry.sample(images[r].expand(len(grid), -1, -1, -1), grid)
-            result = result.lerp(seen.to(result), reach_of(grid, extent[r]).expand_as(seen).to(result))
-    return result.lerp(first, reach.to(first).expand_as(first))
+            result, left = result.addcmul_(share, seen.to(result)), left - share
+    return result.addcmul_(left, first)
 
 
 def reach_of(grid: Tensor, extent: Tensor) -> Tensor:
@@ -43,6 +45,6 @@ def reach_of(grid: Tensor, extent: Tensor) -> Tensor:
     Args:
         extent: [2] shares (x, y) of the padded picture that it fills.
     """
-    share = (grid + 1) / 2 / extent.to(grid)
-    inside = torch.minimum(share, 1 - share).amin(-1)
-    return (inside / FADE).clamp(0, 1)[:, None]
+    x, y = ((axis + 1) / (2 * filled) for axis, filled in zip(grid.unbind(-1), extent.tolist()))
+    inside = torch.minimum(torch.minimum(x, 1 - x), torch.minimum(y, 1 - y))
+    return inside.div_(FADE).clamp_(0, 1)[:, None]
