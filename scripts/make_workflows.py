@@ -65,6 +65,13 @@ LIVE_PORTRAIT_FILES = (
     "spade_generator",
     "stitching_retargeting_module",
 )
+# Of the inner nodes, on the blueprint. As inputs: front ends give inner nodes other numbers when it is placed twice.
+SETTINGS_OUTSIDE = (
+    ("transfer", "COMBO", "warp"),
+    ("size", "INT", "warp"),
+    ("smoothing", "FLOAT", "fuse"),
+    ("strategy", "COMBO", "fuse"),
+)
 Link = tuple[int, int]  # node, output slot
 
 
@@ -472,6 +479,17 @@ def blueprint() -> dict[str, Any]:
         inner.node(model)["outputs"][0]["links"].remove(entry["link"])
         inner.links[entry["link"] - 1][1:3] = [-10, slot]
         outside[slot] = entry["link"]
+    inputs = [("references", "IMAGE"), ("driving", "VIDEO")]
+    # Links are by slot, so that a widget before those that are linked needs its place.
+    before = {"name": "all_pictures", "type": "BOOLEAN", "link": None, "widget": {"name": "all_pictures"}}
+    inner.node(fused)["inputs"].append(before)
+    for name, kind, node in SETTINGS_OUTSIDE:
+        number, slot, target = len(inner.links) + 1, len(inputs), {"warp": warped, "fuse": fused}[node]
+        entries = inner.node(target)["inputs"]
+        inner.links.append([number, -10, slot, target, len(entries), kind])
+        entries.append({"name": name, "type": kind, "link": number, "widget": {"name": name}})
+        inputs.append((name, kind))
+        outside[slot] = number
     outputs = [("images", "IMAGE", decoded, 0), ("attribution", "IMAGE", fused, 1), ("frame_rate", "FLOAT", decoded, 2)]
     for slot, (_, kind, node, output) in enumerate(outputs):
         number = len(inner.links) + 1
@@ -502,7 +520,7 @@ def blueprint() -> dict[str, Any]:
                 "linkIds": [outside[slot]],
                 "pos": [-120, 20 * slot + 60],
             }
-            for slot, (name, kind) in enumerate((("references", "IMAGE"), ("driving", "VIDEO")))
+            for slot, (name, kind) in enumerate(inputs)
         ],
         "outputs": [
             {
@@ -520,7 +538,6 @@ def blueprint() -> dict[str, Any]:
         "links": [dict(zip(names, link)) for link in inner.links],
         "extra": {},
     }
-    widgets = [[str(warped), "transfer"], [str(warped), "size"], [str(fused), "smoothing"], [str(fused), "strategy"]]
     node = {
         "id": 1,
         "type": number,
@@ -530,11 +547,12 @@ def blueprint() -> dict[str, Any]:
         "order": 0,
         "mode": 0,
         "inputs": [
-            {"name": name, "type": kind, "link": None} for name, kind in (("references", "IMAGE"), ("driving", "VIDEO"))
+            {"name": name, "type": kind, "link": None} | ({"widget": {"name": name}} if slot >= 2 else {})
+            for slot, (name, kind) in enumerate(inputs)
         ],
         "outputs": [{"name": name, "type": kind, "links": []} for name, kind, _, _ in outputs],
-        "properties": {"proxyWidgets": widgets},
-        "widgets_values": [],
+        "properties": {},
+        "widgets_values": ["relative", 0, 0.6, "auto"],
         "title": inner.name,
     }
     return {

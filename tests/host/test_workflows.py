@@ -121,6 +121,40 @@ def test_templates_are_offered_with_pictures(host):
         assert host.client.request(f"/api/workflow_templates/reenact/{name}.jpg")[:2] == b"\xff\xd8"
 
 
+def test_blueprint_can_be_placed_twice(editor):
+    """As a user does it, from the search box: two independent sets of the stages."""
+    page = editor.page
+    editor.load_graph({"nodes": [], "links": [], "version": 0.4, "last_node_id": 0, "last_link_id": 0})
+    for count, place in ((1, (500, 250)), (2, (900, 650))):
+        page.mouse.dblclick(*place)
+        page.wait_for_timeout(1000)
+        page.keyboard.type("Reenact five stages", delay=20)
+        page.wait_for_timeout(1500)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+        page.mouse.move(place[0] + 5, place[1] + 5)
+        page.mouse.click(*place)  # newer front ends let it hang on the pointer until then
+        page.wait_for_function("(count) => window.app.graph._nodes.length === count", arg=count, timeout=10_000)
+    page.evaluate(
+        """() => {
+        const [, second] = window.app.graph._nodes
+        const set = (name, value) => {
+            const widget = second.widgets.find((w) => w.name.endsWith(name))
+            widget.value = value
+            widget.callback?.(value)
+        }
+        set('size', 128)
+        set('strategy', 'nearest')
+    }"""
+    )
+    inputs = [node["inputs"] for node in editor.prompt().values()]
+    assert sorted(given["size"] for given in inputs if "size" in given) == [0, 128]
+    fusions = [given for given in inputs if "strategy" in given]
+    assert {given["strategy"] for given in fusions} == {"auto", "nearest"}
+    assert [(given["all_pictures"], given["smoothing"]) for given in fusions] == [(True, 0.6)] * 2
+    assert editor.errors == [], "\n".join(editor.errors)
+
+
 def test_blueprint_holds_the_five_stages(editor, tried):
     file = FOLDER.parent / "subgraphs" / "Reenact five stages.json"
     blueprint = json.loads(file.read_text(encoding="utf-8"))
