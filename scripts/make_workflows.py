@@ -185,11 +185,11 @@ class Graph:
 
     def motion(self, column: int, model: int, video: Link, top: int = 40) -> int:
         links = {"model": (model, 0), "video": video}
-        return self.place("ReenactEncodeMotion", column, top, 390, links, (25.0, 0, True, -1))
+        return self.place("ReenactEncodeMotion", column, top, 460, links, (25.0, 0, True, -1))
 
-    def warp(self, column: int, model: int, references: int, motion: int, transfer: str, top: int = 490) -> int:
+    def warp(self, column: int, model: int, references: int, motion: int, transfer: str, top: int = 545) -> int:
         links = {"model": (model, 0), "references": (references, 0), "motion": (motion, 0)}
-        return self.place("ReenactWarpPerReference", column, top, 590, links, (transfer, 0, False))
+        return self.place("ReenactWarpPerReference", column, top, 575, links, (transfer, 0, False))
 
     def coverage(self, column: int, references: int) -> int:
         links = {"images": (references, 2)}
@@ -330,7 +330,7 @@ def save_and_reuse_motion() -> Graph:
     )
     other, model = graph.sample(0, 390, "other person", "Who drives"), graph.model(0, 570)
     motion = graph.motion(1, model, (other, 1))
-    graph.place("ReenactSaveMotion", 1, 500, 120, {"motion": (motion, 0)}, ("reenact/motion",))
+    graph.place("ReenactSaveMotion", 1, 550, 120, {"motion": (motion, 0)}, ("reenact/motion",))
     person = graph.sample(2, 40, title="The person")
     references = graph.references(2, {"images.image0": (person, 0)}, top=220)
     sample = "driving.motion.safetensors [sample]"
