@@ -19,6 +19,7 @@ from .mouth_calibration import FRAMES, calibrate_mouth
 from .pose import pose_distance
 from .pose_limits import limit_angles
 from .retarget_settings import Follow, Retargeting
+from .still_camera import without_camera
 from .tracking import BlendshapeNet, read_blendshapes
 from .types import DrivingMotion, Faces, References, Transfer
 
@@ -111,6 +112,7 @@ def _retarget_shot(
     if turned is None:
         start = head_pose(motion.neutral, their_rest.points)
     else:
+        pose = without_camera(pose, motion.scene, float(motion.frame_rate))
         scale, centre = _start_place(pose, our_pose, driving.found)
         start = HeadPose(scale, turned, centre)
     placed = _follow_pose(motion, pose, start, our_pose, references, settings)
