@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import FaceError, ImageError, ReenactError
+from .motion_models.mesh_flows import face_height
 from .pose import descriptor, expressiveness
 from .tracking import FaceTracker
 from .types import Faces, References
@@ -84,7 +85,8 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
 
     The first is the most ordinary frame (nearest to the median descriptor), because it sets the canvas in relative
     mode; each further one is the frame farthest from all chosen so far, in units of visible difference, discounted
-    by blur. Frames without a face are never chosen; fewer are returned where there are not enough.
+    by blur and by smallness, because a small face is blurred when it is enlarged. Frames without a face are never
+    chosen; fewer are returned where there are not enough.
 
     Args:
         faces: axis N. sharpness: [N] >= 0, or None.
@@ -93,9 +95,10 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
     if len(usable) == 0:
         raise FaceError("No frame shows a face, so no reference can be picked from it.")
     points = descriptor(faces)[usable]
-    quality = torch.ones(len(usable))
+    pixels = face_height(faces.landmarks[usable]).square()
+    quality = _against_median(pixels)
     if sharpness is not None:
-        quality = (sharpness[usable] / sharpness[usable].median().clamp_min(1e-6)).clamp(0.2, 1.0)
+        quality = quality * _against_median(sharpness[usable])
     start = ((points - points.median(0).values).norm(dim=1) / quality).argmin()
     chosen = [int(start)]
     nearest = (points - points[start]).norm(dim=1)
@@ -106,6 +109,11 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
         chosen.append(best)
         nearest = torch.minimum(nearest, (points - points[best]).norm(dim=1))
     return [int(usable[i]) for i in chosen]
+
+
+def _against_median(values: Tensor) -> Tensor:
+    """Values [N] >= 0 as shares of their median, 0.2..1."""
+    return (values / values.median().clamp_min(1e-6)).clamp(0.2, 1.0)
 
 
 def pick_frames(path: Path, count: int, tracker: FaceTracker) -> list[tuple[int, Tensor]]:

@@ -114,6 +114,13 @@ def test_most_neutral_is_frontal_calm_and_seen():
     assert most_neutral(faces) == 2
 
 
+def test_small_faces_are_avoided():
+    """Of two frames that are turned alike, the one with more pixels is a reference."""
+    faces = posed_faces([turned(angle) for angle in (0, 0, 0, 20, 21)])
+    faces.landmarks[4] *= 0.5
+    assert pick_by_coverage(faces, 2)[1] == 3
+
+
 def test_sharpness_sees_blur_inside_the_face():
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     blurred = torch.nn.functional.avg_pool2d(image, 9, 1, 4)
