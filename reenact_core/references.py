@@ -19,6 +19,8 @@ from .video import VideoReader
 
 log = logging.getLogger(__name__)
 
+ENOUGH = 0.72  # share of the usual number of pixels of a face that is as good as all of them
+
 
 def encode_references(
     images: Sequence[Tensor],
@@ -96,9 +98,9 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
         raise FaceError("No frame shows a face, so no reference can be picked from it.")
     points = descriptor(faces)[usable]
     pixels = face_height(faces.landmarks[usable]).square()
-    quality = _against_median(pixels)
+    quality = _share_of_median(pixels, ENOUGH)
     if sharpness is not None:
-        quality = quality * _against_median(sharpness[usable])
+        quality = quality * _share_of_median(sharpness[usable])
     start = ((points - points.median(0).values).norm(dim=1) / quality).argmin()
     chosen = [int(start)]
     nearest = (points - points[start]).norm(dim=1)
@@ -111,9 +113,9 @@ def pick_by_coverage(faces: Faces, count: int, sharpness: Tensor | None = None) 
     return [int(usable[i]) for i in chosen]
 
 
-def _against_median(values: Tensor) -> Tensor:
-    """Values [N] >= 0 as shares of their median, 0.2..1."""
-    return (values / values.median().clamp_min(1e-6)).clamp(0.2, 1.0)
+def _share_of_median(values: Tensor, enough: float = 1.0) -> Tensor:
+    """Values [N] >= 0 as shares of `enough` times their median, 0.2..1."""
+    return (values / (enough * values.median()).clamp_min(1e-6)).clamp(0.2, 1.0)
 
 
 def pick_frames(path: Path, count: int, tracker: FaceTracker) -> list[tuple[int, Tensor]]:
