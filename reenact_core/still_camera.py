@@ -28,10 +28,11 @@ def without_camera(pose: HeadPose, scene: Scene | None, frame_rate: float) -> He
         return pose
     growth = torch.linalg.det(scene.camera[:, :, :2]).clamp_min(1e-6).sqrt()
     place = geometry.apply_affine(scene.camera, pose.centre[:, None, :2])[:, 0]
-    centre = torch.cat([place, pose.centre[:, 2:] * growth[:, None]], 1)
-    size, centre = (gaussian(values, CALM * frame_rate) for values in ((pose.scale * growth).log()[:, None], centre))
-    still = HeadPose(size[:, 0].exp(), pose.rotation, centre)
-    return still if _movement(still) < WORTH * _movement(pose) else pose
+    still = HeadPose(pose.scale * growth, pose.rotation, torch.cat([place, pose.centre[:, 2:] * growth[:, None]], 1))
+    if _movement(still) >= WORTH * _movement(pose):  # before it is calmed, or quick heads would seem to be shaken
+        return pose
+    size, centre = (gaussian(values, CALM * frame_rate) for values in (still.scale.log()[:, None], still.centre))
+    return HeadPose(size[:, 0].exp(), pose.rotation, centre)
 
 
 def _movement(pose: HeadPose) -> Tensor:

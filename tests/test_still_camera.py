@@ -60,6 +60,12 @@ def test_where_the_camera_follows_the_head_it_stays_where_the_picture_has_it(cam
     assert without_camera(pose, scene(camera), RATE) is pose
 
 
+def test_a_quick_head_before_a_still_camera_is_not_calmed():
+    step = 8 * (torch.arange(FRAMES) / RATE * 6 * math.pi).sin()  # three times a second
+    pose = heads(torch.stack([200 + step, torch.full((FRAMES,), 150.0)], 1), torch.full((FRAMES,), SIZE))
+    assert without_camera(pose, scene(torch.eye(2, 3).repeat(FRAMES, 1, 1)), RATE) is pose
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_nothing_changes_where_no_camera_is_known_or_it_stood(camera, known):
     pose = filmed(torch.tensor([[200.0, 150.0]]).expand(FRAMES, 2), camera)
