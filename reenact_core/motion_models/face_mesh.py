@@ -24,7 +24,7 @@ from .mesh_boxes import steady_boxes
 from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
 from .mesh_lookup import look_up, places_at
-from .mesh_mouth import CHEEKS, darken, hold_teeth, roundness, unknown_share
+from .mesh_mouth import CHEEKS, darken, from_one, hold_teeth, shows_inside, unknown_share
 from .mesh_network import (
     DECISION,
     DETAIL,
@@ -129,16 +129,19 @@ class FaceMesh(MotionModel):
             unknown = unknown_share(hollow, size, confidence.shape[-1])
             confidence = confidence * (1 - DOUBT * unknown)
             scores = None if scores is None else scores - unknown * scores.new_tensor(DECISION)[:, None, None]
+        if scores is not None:
+            scores = from_one(scores, flows, encoded.faces.landmarks)
         shares = None
         if encoded.extent is not None:
             shares = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
         levels = None
         if mixed.context is not None:
-            # Inside a round mouth the refiner's residual is the grey mean of teeth and darkness. Irises it shades well,
-            # but blue whatever their colour.
-            mouth = roundness(flows.vertices)[:, None, None, None] * flows.openings[:, :1]
-            reserve = torch.cat([mouth, around_eyes(flows.openings[:, 1:])], 1)[:, None].to(mixed.context)
-            levels = (mixed.context, reserve.expand(-1, distance.shape[1], -1, -1, -1))
+            # Inside a mouth the refiner's residual is the grey mean of teeth and darkness, so that it paints there only
+            # what no reference shows. Irises it shades well, but blue whatever their colour.
+            known = shows_inside(flows.vertices, encoded.faces.landmarks)
+            mouth = known[..., None, None, None] * flows.openings[:, None, :1]
+            eyes = around_eyes(flows.openings[:, 1:])[:, None].expand(-1, distance.shape[1], -1, -1, -1)
+            levels = (mixed.context, torch.cat([mouth, eyes], 2).to(mixed.context))
         evidence = Evidence(features, confidence, distance, prior, scores, levels, places=shares, strengths=strengths)
         return evidence, mixed
 

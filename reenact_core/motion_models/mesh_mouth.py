@@ -1,4 +1,4 @@
-"""The inside of a mouth that is opened further than in a reference: teeth do not stretch.
+"""The inside of a mouth: it comes from one reference, and where it is opened further than there, teeth do not stretch.
 
 The mesh spans an open mouth with triangles from lip to lip. Its flow alone would pull apart whatever the reference
 shows there: teeth, or the dark line between closed lips. So what lies below the reference's upper lip stays as far
@@ -11,19 +11,31 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
 from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS
-from .mesh_flows import face_height, lip_gap
+from .mesh_flows import Flows, face_height, lip_gap
+from .mesh_network import DECISION
 from .mesh_seams import draw, triangles_between, window_grid, windows, windows_of
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
 ROUND = (0.3, 0.45)  # height over width of a mouth that begins to be round, and of one that is
 EDGE = 0.08  # width of the soft edges of what is not known, in shares of the opening
 CHEEKS = (50, 280)
+UNLIKE = 8.0  # logits that a difference of mouths by one face height costs
+TURNED = 0.01  # the same for heads turned apart by one degree
+CONTRARY = 1.0  # logits that a closed mouth costs for an open one, and the other way round
+ALIKE = (0.2, 0.8)  # lesser over larger opening of mouths that are contrary, and of those that are not
+CLOSED = 0.005  # face heights between closed lips
+SEAM = 2  # cells that the rims of lips are wide
+SUBPIXEL = 4  # bits of a place that OpenCV draws at
+SHOWN = (0.25, 0.5)  # a reference's opening over the driving one that begins to show it, and that shows it all
+WHOLE = 144.0  # factor on what decides from which reference the inside of a mouth comes: one takes it all
 DARK = (0.35, 0.22, 0.22)  # of the cheeks' colour
 
 
@@ -75,8 +87,7 @@ def hold_teeth(places: Tensor, driving: Tensor, references: Tensor, share: Tenso
 
 def roundness(landmarks: Tensor) -> Tensor:
     """How round the open mouths of landmarks [T,478,3] are: [T], 0 where lips are closed or smile, 1 in an "oh"."""
-    width = (landmarks[:, LIP_CORNERS[0]] - landmarks[:, LIP_CORNERS[1]]).norm(dim=-1).clamp_min(1e-6)
-    return _step(lip_gap(landmarks) * face_height(landmarks) / width, ROUND)
+    return _step(lip_gap(landmarks) / mouth_width(landmarks).clamp_min(1e-6), ROUND)
 
 
 def darken(features: Tensor, hollow: Hollow, pictures: Tensor, cheeks: Tensor) -> None:
@@ -98,6 +109,56 @@ def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
     side = hollow.unknown.shape[-1]
     grid = geometry.normalise(centres, (side, side)).to(hollow.unknown)
     return geometry.sample(hollow.unknown[:, :, 0], grid, "zeros")[:, :, None]
+
+
+def from_one(scores: Tensor, flows: Flows, references: Tensor) -> Tensor:
+    """Scores [T,R,BANDS,n,n] with which all that is seen between the lips, and their seam, comes from one reference.
+
+    Teeth, tongue and darkness of two mouths do not mix: the sum is grey. The network's own preference decides, as the
+    mean over the opening, and how well each mouth of the landmarks [R,478,3] suits.
+    """
+    cells = scores.shape[-1]
+    mask = between_lips(flows.vertices * cells, cells).to(scores)[:, None]  # [T,1,1,n,n]
+    weight = mask / mask.sum((3, 4), keepdim=True).clamp_min(1e-3)
+    liked = (scores[:, :, :1] * weight).sum((3, 4), keepdim=True) / DECISION[0]
+    doubts = unsuited(flows.vertices, references) + TURNED * flows.angle
+    whole = WHOLE * (liked - doubts[:, :, None, None, None].to(liked))
+    return scores.lerp(whole.expand_as(scores), mask.expand_as(scores))
+
+
+def between_lips(local: Tensor, cells: int) -> Tensor:
+    """Where landmarks [T,478,3], in cells, have the inside of the mouth and the rims of the lips: [T,1,cells,cells],
+    0..1. Closed lips too have a seam."""
+    masks = np.zeros((len(local), cells, cells), np.uint8)
+    for mask, points in zip(masks, local[:, list(INNER_LIPS), :2].clamp(-cells, 2 * cells).cpu().numpy(), strict=True):
+        outline = [np.round((points - 0.5) * (1 << SUBPIXEL)).astype(np.int32)]
+        cv2.fillPoly(mask, outline, 255, cv2.LINE_AA, SUBPIXEL)
+        cv2.polylines(mask, outline, True, 255, SEAM, cv2.LINE_AA, SUBPIXEL)
+    return torch.from_numpy(masks)[:, None].float() / 255
+
+
+def unsuited(driving: Tensor, references: Tensor) -> Tensor:
+    """Doubts, in logits, whether the mouths of landmarks [R,478,3] suit those of [T,478,3]: [T,R].
+
+    By how far height and width of the opening differ; and where one is open and the other closed, because the one shows
+    nothing of what lies inside, the other only part of the lips.
+    """
+    asked, shown = lip_gap(driving)[:, None], lip_gap(references)
+    apart = torch.hypot(asked - shown, mouth_width(driving)[:, None] - mouth_width(references))
+    alike = (torch.minimum(asked, shown) + CLOSED) / (torch.maximum(asked, shown) + CLOSED)
+    return UNLIKE * apart + CONTRARY * (1 - _step(alike, ALIKE))
+
+
+def shows_inside(driving: Tensor, references: Tensor) -> Tensor:
+    """How far nothing should be painted inside the lips of landmarks [T,478,3]: [T,R], 1 where the mouth is round, or
+    about as open in the reference of [R,478,3]."""
+    shown = lip_gap(references) / lip_gap(driving)[:, None].clamp_min(1e-6)
+    return torch.maximum(_step(shown, SHOWN), roundness(driving)[:, None])
+
+
+def mouth_width(landmarks: Tensor) -> Tensor:
+    """Distance of the lips' corners [N] of landmarks [N,478,3], in face heights."""
+    return (landmarks[:, LIP_CORNERS[0]] - landmarks[:, LIP_CORNERS[1]]).norm(dim=-1) / face_height(landmarks)
 
 
 def _step(values: Tensor, ends: tuple[float, float]) -> Tensor:

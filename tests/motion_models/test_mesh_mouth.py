@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -9,7 +11,15 @@ from reenact_core import geometry
 from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
 from reenact_core.motion_models.mesh_lookup import places_at
-from reenact_core.motion_models.mesh_mouth import DARK, darken, hold_teeth, unknown_share
+from reenact_core.motion_models.mesh_mouth import (
+    DARK,
+    between_lips,
+    darken,
+    from_one,
+    hold_teeth,
+    shows_inside,
+    unknown_share,
+)
 from reenact_core.motion_models.mesh_references import visible_vertices
 from reenact_core.types import Faces
 
@@ -110,3 +120,51 @@ def test_only_what_is_not_known_turns_dark():
     wanted = 0.6 + share * (0.8 * torch.tensor(DARK)[:, None, None] - 0.6)
     assert torch.allclose(features, wanted, atol=1e-5)
     assert 0 < float((features < 0.6).float().mean()) < 0.05
+
+
+def scored(driving: Faces, *references: Faces, liked: Sequence[float] | None = None):
+    """Shares [R,3,128,128] after `from_one`, of references liked alike or as `liked` says; and the mask."""
+    many = joined(*references)
+    flows = mesh_flows.compute_flows(
+        driving, many, torch.eye(2, 3).repeat(len(references), 1, 1), BOX, 64, visible_vertices(many.landmarks)
+    )
+    scores = torch.zeros(1, len(references), 3, 128, 128)
+    if liked is not None:
+        scores += 15 * torch.tensor(liked)[:, None, None, None]
+    mask = between_lips(flows.vertices * 128, 128)[0, 0]
+    return from_one(scores, flows, many.landmarks)[0].softmax(0), mask
+
+
+@pytest.mark.parametrize(
+    ("driving", "suits", "others"),
+    [(30, 25, [4, 80]), (0, 0, [30, 15]), (12, 14, [0, 50])],
+    ids=["open", "closed", "a little"],
+)
+def test_the_mouth_comes_from_the_one_that_opens_alike(driving, suits, others):
+    shares, mask = scored(face(driving), face(others[0]), face(suits), face(others[1]))
+    assert float(mask.max()) == 1, "closed lips have a seam too"
+    inside = shares[:, :, mask == 1]
+    assert float(inside[1].min()) > 0.99, "in every band and pixel"
+    outside = shares[:, :, mask == 0]
+    assert torch.allclose(outside, torch.full_like(outside, 1 / 3)), "elsewhere the network has decided"
+
+
+def test_of_two_like_mouths_the_one_seen_from_the_same_side_is_shown():
+    shares, mask = scored(face(20), face(20, 40), face(20, 0))
+    assert float(shares[1, :, mask == 1].min()) > 0.99
+
+
+def test_of_two_like_mouths_the_one_that_the_network_likes_is_shown():
+    shares, mask = scored(face(20), face(20), face(20), liked=(0.0, 0.1))
+    assert float(shares[1, :, mask == 1].min()) > 0.99
+    shares, mask = scored(face(20), face(20), face(2), liked=(0.0, 0.1))
+    assert float(shares[0, :, mask == 1].min()) > 0.99, "but a little more liking does not open a closed mouth"
+
+
+def test_nothing_is_painted_into_mouths_that_a_reference_shows():
+    wide = face(30).landmarks
+    corners = wide[:, [78, 308], 0].mean(1)
+    wide[..., 0] = corners + 6 * (wide[..., 0] - corners)  # six times as wide: not round
+    references = torch.cat([face(30).landmarks, face(0).landmarks])
+    assert shows_inside(wide, references).tolist() == [[1, 0]]
+    assert shows_inside(face(60).landmarks, references).tolist() == [[1, 1]], "nor into round ones"
