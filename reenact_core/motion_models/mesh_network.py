@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce, repeat
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from .. import geometry
 from .mesh_flows import COUNT, FINER, MESH
+from .mesh_layers import BesideConv, FromTwo, merge, norm, norm_block
 
 GRID = 64
 FINE = FINER * GRID
@@ -75,7 +76,7 @@ class MeshNetwork(nn.Module):
         self.down1 = norm_block(fine, middle, stride=2)
         self.down2 = norm_block(middle, deep, stride=2)
         self.down3 = norm_block(deep, deep, stride=2)
-        self.joint = norm_block(3 * deep, deep)
+        self.joint = FromTwo(BesideConv(3 * deep, deep), *norm(deep))
         self.up2 = merge(2 * deep, deep)
         self.up1 = merge(deep + middle, middle)
         self.up0 = merge(middle + fine, fine)
@@ -144,10 +145,8 @@ class MeshNetwork(nn.Module):
         skip2 = self.down2(skip1)
         deep = self.down3(skip2)
         others = [reduce(deep, "(t r) c h w -> t c h w", how, r=count) for how in ("mean", "max")]
-        deep = self.joint(torch.cat([deep, *(repeat(o, "t c h w -> (t r) c h w", r=count) for o in others)], 1))
-        x = self.up2(torch.cat([double(deep), skip2], 1))
-        x = self.up1(torch.cat([double(x), skip1], 1))
-        return self.up0(torch.cat([double(x), skip0], 1))
+        deep = self.joint(deep, torch.cat(others, 1))
+        return self.up0(self.up1(self.up2(deep, skip2), skip1), skip0)
 
 
 def decide(network: MeshNetwork, inputs: NetworkInputs, strengths: Tensor) -> NetworkOutput:
@@ -241,19 +240,6 @@ def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
 def _beside(features: Tensor, more: Tensor) -> Tensor:
     """Channels-last features [N,C,n,n] and further channels [N,M,n,n], brought to their precision: [N,C+M,n,n]."""
     return torch.cat([features, more.to(features.dtype, memory_format=torch.channels_last)], 1)
-
-
-def norm_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(inplace=True))
-
-
-def merge(inputs: int, outputs: int) -> nn.Sequential:
-    """A 1 x 1 convolution first, so that the 3 x 3 one is cheap."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), norm_block(outputs, outputs))
-
-
-def double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def _finer(maps: Tensor) -> Tensor:

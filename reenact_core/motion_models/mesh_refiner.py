@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import geometry
-from .mesh_network import CONTEXT, FINE, double, merge, norm_block
+from .mesh_layers import DoubledConv, FromTwo, merge, norm_block
+from .mesh_network import CONTEXT, FINE
 
 STEP = 2  # pixels per side that one cell of the fine grid holds
 REFINED = STEP * FINE
@@ -37,8 +38,8 @@ class MeshRefiner(nn.Module):
         self.down3 = norm_block(deep, deep, stride=2)
         self.up2 = merge(2 * deep, deep)
         self.up1 = merge(2 * deep, deep)
-        self.up0 = nn.Sequential(
-            nn.Conv2d(deep + width, width, 3, padding=1),
+        self.up0 = FromTwo(
+            DoubledConv(deep + width, width, 3),
             nn.SiLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1),
             nn.SiLU(inplace=True),
@@ -63,9 +64,8 @@ class MeshRefiner(nn.Module):
         skip0 = self.enter(torch.cat([part.to(memory_format=torch.channels_last) for part in parts], 1))
         skip1 = self.down1(skip0)
         skip2 = self.down2(skip1)
-        x = self.up2(torch.cat([double(self.down3(skip2)), skip2], 1))
-        x = self.up1(torch.cat([double(x), skip1], 1))
-        x = self.up0(torch.cat([double(x), skip0], 1))
+        x = self.up1(self.up2(self.down3(skip2), skip2), skip1)
+        x = self.up0(x, skip0)
         left = self.leave(x).float().contiguous()  # three channels last would be slow from here on
         residual = REACH * torch.tanh(F.pixel_shuffle(left, STEP))
         reserve = F.interpolate(reserve.float(), scale_factor=float(STEP), mode="bilinear", align_corners=False)
