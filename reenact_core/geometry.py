@@ -126,8 +126,13 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def mean_of_boxes(maps: Tensor, side: int) -> Tensor:
     """Maps [N,C,H,W] with one pixel per box of side x side pixels, which have to fit: [N,C,H/side,W/side].
 
-    Rows are summed first: as an average pooling it takes twice as long.
+    In torch rows are summed first: as an average pooling it takes twice as long.
     """
+    if is_for_opencv(maps):
+        result = maps.new_empty(*maps.shape[:2], maps.shape[2] // side, maps.shape[3] // side)
+        for large, small in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
+            cv2.resize(large, small.shape[::-1], small, interpolation=cv2.INTER_AREA)
+        return result
     rows = maps.unflatten(2, (-1, side)).sum(3)
     return rows.unflatten(3, (-1, side)).sum(4).div_(side * side)
 

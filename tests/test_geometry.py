@@ -122,7 +122,8 @@ def test_a_grid_of_an_affine_map_holds_every_pixels_place():
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_means_of_boxes_are_an_average_pooling(side):
     maps = torch.rand(2, 3, 20, 30)
-    assert torch.allclose(geometry.mean_of_boxes(maps, side), F.avg_pool2d(maps, side), atol=1e-6)
+    for kind in (maps, maps.clone().requires_grad_()):  # by OpenCV, and by torch
+        assert torch.allclose(geometry.mean_of_boxes(kind, side), F.avg_pool2d(maps, side), atol=1e-6)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

@@ -189,7 +189,7 @@ def _mend(refiner: MeshRefiner | None, features: Tensor, levels: tuple[Tensor, .
     """Fused pictures [T,3,H,W], mended by the refiner where there is one."""
     if refiner is not None:
         with _half_precision(features.device):
-            features = refiner(features, *levels)
+            return refiner(features, *levels).clamp_(0, 1)
     return features.clamp(0, 1)
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .. import geometry
 
 ENLARGE = 1.5  # side of a region / longer side of the face's box, as the landmark network was trained
 RIGHT_EYE, LEFT_EYE, FOREHEAD, CHIN = 33, 263, 10, 152  # landmarks; outer corners of the person's eyes
@@ -65,11 +68,13 @@ def crop(images: Tensor, regions: Regions, size: int) -> Tensor:
 
     Regions more than twice as large as `size` are averaged down first, so that no pixel is skipped.
     """
-    shrink = int(regions.side.amax().clamp(0, 8 * size) / (1.5 * size))
+    shrink = max(1, int(regions.side.amax().clamp(0, 8 * size) / (1.5 * size)))
     scale = 2 / images.new_tensor([images.shape[-1], images.shape[-2]])
     if shrink > 1:
         images = F.avg_pool2d(images, shrink, ceil_mode=True, count_include_pad=False)
         scale = 2 / shrink / images.new_tensor([images.shape[-1], images.shape[-2]])
+    if geometry.is_for_opencv(images):
+        return _crop_on_cpu(images, regions, shrink, size)
     x, y = (regions.axes().to(images) * scale[:, None]).unbind(-1)  # [N,2] each
     corner = regions.centre.to(images) * scale - 1
     steps = ((torch.arange(size, device=images.device, dtype=images.dtype) + 0.5) / size - 0.5)[:, None]
@@ -77,6 +82,19 @@ def crop(images: Tensor, regions: Regions, size: int) -> Tensor:
     planes = rows.movedim(2, 1)[..., None] + columns.movedim(2, 1)[:, :, None]  # [N,2,size,size], read in one go
     grid = planes.permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _crop_on_cpu(images: Tensor, regions: Regions, shrink: int, size: int) -> Tensor:
+    """The same from images that are averaged down already, by OpenCV in a third of the time."""
+    result = images.new_empty(*images.shape[:2], size, size)
+    to_pixels = regions.axes() / (shrink * size)  # [N,2,2] pixels of the images per pixel of the crop
+    first = regions.centre / shrink - 0.5 + (to_pixels @ torch.full((2, 1), 0.5 - size / 2))[..., 0]
+    maps = torch.cat([to_pixels, first[..., None]], 2).double().numpy()
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for image, onto, planes in zip(images.numpy(), maps, result.numpy(), strict=True):
+        for source, target in zip(image, planes, strict=True):
+            cv2.warpAffine(source, onto, (size, size), target, how, cv2.BORDER_CONSTANT, 0)
+    return result
 
 
 def to_image(points: Tensor, regions: Regions, size: int) -> Tensor:

@@ -178,6 +178,17 @@ def test_points_of_a_crop_come_back_to_where_they_were_cut(side):
     torch.testing.assert_close(back, torch.tensor([350.0, 180.0, side / 2]), atol=0.3, rtol=0)
 
 
+@pytest.mark.parametrize("side", [200.0, 700.0])
+def test_crops_are_the_same_by_opencv_and_by_torch(side):
+    images = torch.rand(2, 3, 120, 160)
+    places = Regions(
+        torch.tensor([[70.0, 60.0], [150.0, 20.0]]), torch.tensor([side, 0.7 * side]), torch.tensor([0.6, 2])
+    )
+    ours = crop(images, places, 128)
+    assert 0.05 < float((ours == 0).float().mean()) < 0.95, "they reach beyond the picture"
+    torch.testing.assert_close(ours, crop(images.clone().requires_grad_(), places, 128).detach(), atol=1e-3, rtol=0)
+
+
 def test_regions_turn_and_grow_with_the_face(portrait):
     points = portrait.landmarks
     base = regions_of_landmarks(points)
