@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..reenact_core.stopping import ask_between_steps
 from . import folders, naming, panel_routes
 from .compare import Compare
 from .decode import Decode
@@ -15,6 +16,7 @@ from .fusion_preview import FusionPreview
 from .load_model import LoadModel
 from .load_references import LoadReferences
 from .make_motion import MakeMotion
+from .networks import heed_cancel
 from .retarget import Retarget
 from .sample import Sample
 from .stored_motion import LoadMotion, SaveMotion
@@ -53,4 +55,5 @@ async def comfy_entrypoint() -> ReenactExtension:
     folders.register()  # older hosts have no hook for it
     panel_routes.register()
     naming.name_errors_shortly()
+    ask_between_steps(heed_cancel)
     return ReenactExtension()

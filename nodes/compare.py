@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -87,7 +86,7 @@ class Compare(io.ComfyNode):
         truth, every = _truth(arguments.get("truth"), len(boxes)), arguments.get("every") or 5
         scorer = Scorer(list(fusions), None if truth is None else _lpips(arguments.get("metrics_folder") or ""))
         progress = Progress(len(boxes), cls.hidden.unique_id)
-        shown: list[Tensor] = []
+        shown = convert.FrameCollector(len(boxes))
         with from_input(*connected):
             together = frames_side_by_side(fusions)
         for number, results in enumerate(together):
@@ -95,9 +94,9 @@ class Compare(io.ComfyNode):
             wanted = None if truth is None else _sized(truth[number], next(iter(pictures.values())))
             if wanted is not None and number % every == 0:
                 scorer.add(pictures, wanted, boxes[number])
-            shown.append(display.render(pictures, wanted))
+            shown.add(display.render(pictures, wanted)[None])
             progress.advance(1)
-        images = convert.to_host(torch.stack(shown))
+        images = shown.result()
         scores = scorer.scores()
         table = score_table(scores) if scores else ""
         return io.NodeOutput(images, table, float(rate), ui=seen(images[len(images) // 2][None], cls, [table]))

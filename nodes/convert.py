@@ -70,18 +70,15 @@ def to_pil(picture: Tensor) -> Image.Image:
 class FrameCollector:
     """Collects chunks of finished frames in an IMAGE of known length, without ever holding them twice."""
 
-    def __init__(self, count: int, height: int, width: int, channels: int = 3) -> None:
-        device = comfy.model_management.intermediate_device()
-        shape = count, height, width, channels
-        if device.type == "cpu":
-            # From NumPy: it asks for large pages, so that filling them is interrupted less often.
-            self._frames = torch.from_numpy(np.empty(shape, np.float32))
-        else:
-            self._frames = torch.empty(shape, device=device)
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._filled = 0
+        self._frames = torch.empty(0)  # the first chunk says of what size
 
     def add(self, chunk: Tensor) -> None:
-        """Append core images [n,C,H,W]."""
+        """Append core images [n,C,H,W], all of one size."""
+        if self._filled == 0:
+            self._frames = self._room(*chunk.shape[1:])
         end = self._filled + len(chunk)
         self._frames[self._filled : end].copy_(chunk.movedim(1, -1)).clamp_(0, 1)
         self._filled = end
@@ -89,6 +86,18 @@ class FrameCollector:
     def result(self) -> Tensor:
         """The IMAGE [T,H,W,C] of all frames added so far."""
         return self._frames[: self._filled]
+
+    def mask(self) -> Tensor:
+        """The same as MASK [T,H,W], where the frames have one channel."""
+        return self.result()[..., 0]
+
+    def _room(self, channels: int, height: int, width: int) -> Tensor:
+        device = comfy.model_management.intermediate_device()
+        shape = self._count, height, width, channels
+        if device.type == "cpu":
+            # From NumPy: it asks for large pages, so that filling them is interrupted less often.
+            return torch.from_numpy(np.empty(shape, np.float32))
+        return torch.empty(shape, device=device)
 
 
 def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:

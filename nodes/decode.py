@@ -46,12 +46,11 @@ class Decode(io.ComfyNode):
         warped = fused.source.awake()
         count = len(warped.boxes)
         height, width = warped.motion.canvas if paste_back else (warped.size, warped.size)
-        images = convert.FrameCollector(count, height, width)
-        masks = convert.FrameCollector(count, height, width, channels=1)
+        images, masks = convert.FrameCollector(count), convert.FrameCollector(count)
         progress = Progress(count, cls.hidden.unique_id)
         for chunk in decode(FusedEarlier(warped, fused.parts), feather):
             shown = chunk.images if paste_back else chunk.crops
             images.add(shown)
             masks.add(chunk.masks if paste_back else shown.new_ones(len(shown), 1, height, width))
             progress.advance(len(shown), shown[0])
-        return io.NodeOutput(images.result(), masks.result()[..., 0], float(warped.motion.frame_rate))
+        return io.NodeOutput(images.result(), masks.mask(), float(warped.motion.frame_rate))

@@ -67,9 +67,7 @@ class FuseReferences(io.ComfyNode):
         count, middle = len(source.boxes), len(source.boxes) // 2
         progress = Progress(count, cls.hidden.unique_id)
         parts: list[FusedChunk] = []
-        shares, confidence = (
-            convert.FrameCollector(count if every else 1, *source.motion.canvas, channels) for channels in (3, 1)
-        )
+        shares, confidence = (convert.FrameCollector(count if every else 1) for _ in range(2))
         for chunk in fused.chunks():
             shown = light(chunk)
             parts.append(shown)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io, ui
-from torch import Tensor
 
 from ..reenact_core.errors import ReenactError
 from ..reenact_core.fusion_pictures import fusion_pictures, on_canvas
@@ -63,20 +62,20 @@ class FusionPreview(io.ComfyNode):
         if reference > count:
             raise ReenactError(f"`reference` is {reference}, but there are {count} references. Choose one of them.")
         progress = Progress(len(warped.boxes), cls.hidden.unique_id)
-        pictures: dict[str, list[Tensor]] = {}
-        masks: list[Tensor] = []
+        names = ("attribution", "weights", "disagreement", "seams")
+        pictures = {name: convert.FrameCollector(len(warped.boxes)) for name in (*names, "mask")}
         for bring in FusedEarlier(warped, fused.parts).tasks():
             part = bring()
-            boxes = warped.boxes[part.start : part.stop]
-            drawn = fusion_pictures(warped, warped.evidence(part.start, part.stop), part.weights)
-            for name, shown in drawn.shown().items():
-                placed = shown if name == "weights" else on_canvas(shown, boxes, warped.motion.canvas)
-                pictures.setdefault(name, []).append(convert.to_host(placed))
-            mask = drawn.weights[:, reference - 1, None]
-            masks.append(convert.mask_to_host(on_canvas(mask, boxes, warped.motion.canvas)))
-            progress.advance(part.stop - part.start)
-        images = {name: torch.cat(parts) for name, parts in pictures.items()}
+            evidence = warped.evidence(part.start, part.stop)
+            for number in range(part.stop - part.start):
+                frame = slice(number, number + 1)
+                box = warped.boxes[part.start + number][None]
+                drawn = fusion_pictures(warped, evidence.at(frame), part.at(frame).weights)
+                shown = drawn.shown() | {"mask": drawn.weights[:, reference - 1, None]}
+                for name, picture in shown.items():
+                    pictures[name].add(picture if name == "weights" else on_canvas(picture, box, warped.motion.canvas))
+                progress.advance(1)
+        images = {name: pictures[name].result() for name in names}
         middle = len(warped.boxes) // 2
         strip = torch.cat([images[name][middle] for name in ("attribution", "disagreement", "seams")], 1)
-        outputs = [images[name] for name in ("attribution", "weights", "disagreement", "seams")]
-        return io.NodeOutput(*outputs, torch.cat(masks), ui=ui.PreviewImage(strip[None], cls=cls))
+        return io.NodeOutput(*images.values(), pictures["mask"].mask(), ui=ui.PreviewImage(strip[None], cls=cls))

@@ -44,7 +44,7 @@ class Network(NamedTuple, Generic[Module]):
 
 def managed(module: Module) -> Network[Module]:
     """Put a network under the host's management."""
-    for part in (*module.children(), *(inner for child in module.children() for inner in child.children())):
+    for part in module.modules():
         part.register_forward_pre_hook(heed_cancel)
     offload = management.unet_offload_device()
     patcher = ModelPatcher(_Holder(module.to(offload)), management.get_torch_device(), offload)

@@ -12,7 +12,7 @@ from ..reenact_core.warping import WarpedReferences, warp_per_reference
 from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
-from .networks import MotionNetwork
+from .networks import MotionNetwork, heed_cancel
 from .notes import heard, seen
 from .progress import Progress
 from .stage_inputs import transfer_of, warp_inputs, working_size
@@ -110,15 +110,18 @@ def _fill(warped: WarpedReferences, node_id: str | None) -> None:
 
 def _pictures(warped: WarpedReferences) -> tuple[Tensor, Tensor, Tensor]:
     """Warped pictures, confidence and ST maps of every frame and reference, for the host."""
-    images, masks, maps = [], [], []
+    count = len(warped.boxes) * len(warped.references.images)
+    images, masks, maps = (convert.FrameCollector(count) for _ in range(3))
     for _, _, evidence in warped.all_evidence():
         looks = warped.model.preview(warped.encoded, evidence)
         size = (looks.shape[-2], looks.shape[-1])
         confidence = torch.nn.functional.interpolate(evidence.confidence.flatten(0, 1), size, mode="bilinear")
-        images.append(convert.to_host(looks.flatten(0, 1)))
-        masks.append(convert.mask_to_host(confidence))
-        maps.append(convert.to_host(_st_map(evidence.places, looks)))
-    return torch.cat(images), torch.cat(masks), torch.cat(maps)
+        images.add(looks.flatten(0, 1))
+        masks.add(confidence)
+        heed_cancel()
+        maps.add(_st_map(evidence.places, looks))
+        heed_cancel()
+    return images.result(), masks.mask(), maps.result()
 
 
 def _st_map(places: Tensor | None, looks: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import geometry
+from .stopping import may_stop
 
 DARKEST, BRIGHTEST = 0.04, 0.98  # skin outside this range is noise or clipped and tells no gain
 LARGEST = 0.7  # log gain: about a factor of two; more would amplify noise
@@ -20,9 +21,12 @@ def colour_gains(images: Tensor, landmarks: Tensor, visibility: Tensor) -> Tenso
         landmarks: [R,V,3] pixels.
         visibility: [R,V] >= 0, how well each vertex is seen.
     """
-    smooth = F.avg_pool2d(images, 9, 1, 4)
     grid = geometry.normalise(landmarks[..., :2], (images.shape[-2], images.shape[-1]))
-    colours = geometry.sample(smooth, grid[:, None])[:, :, 0].float().cpu()  # [R,3,V]
+    parts = []
+    for image, places in zip(images.split(1), grid[:, None].split(1)):
+        may_stop()
+        parts.append(geometry.sample(F.avg_pool2d(image, 9, 1, 4), places)[:, :, 0].float().cpu())
+    colours = torch.cat(parts)  # [R,3,V]
     telling = (colours.amin(1) > DARKEST) & (colours.amax(1) < BRIGHTEST) & (visibility > 0.3)  # [R,V]
     gains = torch.zeros(len(images), 3)
     for r in range(1, len(images)):

@@ -18,6 +18,7 @@ from .halving import in_halves
 from .parallel import ahead
 from .steadiness import Smoothing as Smoothing  # callers find it here
 from .steadiness import follow
+from .stopping import may_stop
 from .types import Evidence, frames_of
 from .warping import WarpedReferences
 
@@ -88,6 +89,7 @@ class FusedFrames(NamedTuple):
         boxes, rate = self.warped.boxes, float(self.warped.motion.frame_rate)
         try:
             evidence = find()
+            may_stop()
             if self.space is FusionSpace.IMAGES:
                 evidence = as_images(evidence)
             walk = torch.cat([boxes[max(start - 1, 0)][None], boxes[start:stop]])
@@ -97,6 +99,7 @@ class FusedFrames(NamedTuple):
             own.set_exception(error)  # nobody shall wait for it
             raise
         own.set_result(weights[-1])
+        may_stop()
         return combine(evidence, weights, self.strategy, start, self.space)
 
 

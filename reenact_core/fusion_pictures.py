@@ -12,6 +12,7 @@ from .decoding.paste_back import paste
 from .fusing import FusedChunk, FusedFrames
 from .fusion.base import match_size, weighted_sum
 from .previews import PALETTE, attribution
+from .stopping import may_stop
 from .types import Evidence
 from .warping import WarpedReferences
 
@@ -44,12 +45,12 @@ def fusion_pictures(warped: WarpedReferences, evidence: Evidence, weights: Tenso
     looks = warped.model.preview(warped.encoded, evidence).float()  # [T,R,3,n,n]
     share = match_size(weights.float().mean(2, keepdim=True), looks).expand(-1, -1, -1, *looks.shape[-2:])
     confidence = match_size(evidence.claims.float(), looks)
-    return FusionPictures(
-        attribution=attribution(weights, looks.shape[-1]),
-        weights=share[:, :, 0],
-        disagreement=disagreement(looks, confidence),
-        seams=seam_energy(looks, share),
-    )
+    may_stop()
+    apart = disagreement(looks, confidence)
+    may_stop()
+    seams = seam_energy(looks, share)
+    may_stop()
+    return FusionPictures(attribution(weights, looks.shape[-1]), share[:, :, 0], apart, seams)
 
 
 def disagreement(looks: Tensor, confidence: Tensor) -> Tensor:

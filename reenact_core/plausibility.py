@@ -27,6 +27,7 @@ from .canonical_shape import average_shape
 from .motion_models.mesh_flows import MESH_POINTS
 from .motion_models.mesh_references import visible_vertices
 from .references import frame_sharpness
+from .stopping import may_stop
 from .types import Faces, References
 
 
@@ -196,6 +197,7 @@ def _colours(image: Tensor, faces: Faces, index: int) -> Tensor:
     size = torch.tensor([image.shape[2], image.shape[1]])
     low = points.amin(0).floor().long().clamp_min(0).minimum(size - 2)
     high = points.amax(0).ceil().long().minimum(size).maximum(low + 2)
+    may_stop()
     box = image[:, low[1] : high[1], low[0] : high[0]].float().cpu()
     face = F.interpolate(box[None], size=(_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
     soft = F.avg_pool2d(face, 5, 1, 2, count_include_pad=False)

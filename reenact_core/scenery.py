@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .scene_features import SceneFeatures, away_from, find_features, fit_camera, moved_apart, register_features
+from .stopping import may_stop
 from .tracking import PersonMatte
 from .types import Scene
 
@@ -49,6 +50,7 @@ class CameraFollower:
         """Takes the next frames [n,3,H,W] in [0,1]."""
         self._size = (chunk.shape[-2], chunk.shape[-1])
         for frame in chunk:
+            may_stop()
             place = self._locate(frame) if self._missed < PATIENCE else None
             self._missed = self._missed + 1 if place is None else 0
             self._found.append(place is not None)

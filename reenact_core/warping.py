@@ -17,6 +17,7 @@ from .parallel import ahead
 from .plausibility import weigh_references
 from .pose_limits import uncovered
 from .retargeting import Retargeting, Transfer, retarget
+from .stopping import may_stop
 from .types import DrivingMotion, Evidence, References
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class WarpedReferences(NamedTuple):
 
     def evidence(self, start: int, stop: int) -> Evidence:
         """What the references show of frames [start, stop)."""
+        may_stop()
         kept = self.memo.get((start, stop))
         if kept is None:
             kept = self._compute(start, stop)
@@ -123,9 +125,11 @@ def warp_per_reference(
     references, notes = weigh_references(references) if weigh else (references, ())
     for note in notes:
         log.warning("%s", note)
+    may_stop()
     own = retarget(motion, references, transfer, retargeting)
     for note in uncovered(own.faces, references.faces):
         log.warning("%s", note)
+    may_stop()
     boxes = model.place(own)
     side = int(boxes[0, 2])
     working = model.working_size(side, size)

@@ -12,6 +12,7 @@ from ..fusing import FusedChunk
 from ..fusion_space import late_blend, resized
 from ..halving import in_halves
 from ..parallel import ahead
+from ..stopping import may_stop
 from ..warping import WarpedReferences
 from .paste_back import box_mask, paste
 
@@ -65,12 +66,15 @@ def decode(fused: Fused | FusedInTasks, feather: float = 0.08) -> Iterator[Decod
             crops = warped.model.decode(warped.encoded, chunk.features, motion, boxes, *levels)
             if chunk.pictures is not None and chunk.trusted is not None:
                 crops = late_blend(crops, chunk.pictures, chunk.trusted).clamp(0, 1)
+        may_stop()
         plate = warped.model.plate(warped.encoded, motion)
+        may_stop()
         images, masks = paste(plate, crops, boxes, mask.to(plate))
         return images, masks, crops
 
     @torch.inference_mode()
     def finish(chunk: FusedChunk) -> DecodedChunk:
+        may_stop()
         painted = in_halves(lambda frames: paint(chunk.at(frames)), chunk.stop - chunk.start)
         return DecodedChunk(chunk.start, chunk.stop, *painted)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import geometry
 from ..scene_features import SceneFeatures, away_from, find_features, moved_apart, register_features
 from ..scenery import STILL
+from ..stopping import may_stop, watched
 from ..types import DrivingMotion, Faces, Transfer
 from . import mesh_flows
 from .camera import CameraMaps, filmed_camera, learn_camera
@@ -60,6 +61,7 @@ def align_backgrounds(
     if found[0] is not None and _alike(found[0], shared[0], motion.canvas):
         chosen = [shared[0]]
     for r in range(1, len(sizes)):
+        may_stop()
         moved = register_features(features[0], features[r])
         readings = [None if moved is None else geometry.compose_affine(moved, chosen[0]), found[r]]
         measured = [reading for reading in readings if reading is not None]
@@ -88,7 +90,8 @@ def align_backgrounds(
 def background_features(image: Tensor, person: Tensor) -> SceneFeatures:
     """Features of an image [3,H,W] away from the person, of whom `person` [1,h,w] is the matte."""
     size = (image.shape[-2], image.shape[-1])
-    return find_features((image.mean(0) * 255).byte().cpu().numpy(), away_from(person, size))
+    grey, away = (image.mean(0) * 255).byte().cpu().numpy(), away_from(person, size)
+    return watched(lambda: find_features(grey, away))
 
 
 def _alike(one: Tensor, other: Tensor, canvas: tuple[int, int]) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from .. import geometry
 from ..face_regions import region_differences, region_maps
 from ..pose import pose_distance
+from ..stopping import may_stop
 from ..tracking import PersonMatte
 from ..types import DrivingMotion, Evidence, References
 from . import mesh_flows
@@ -77,6 +78,7 @@ class FaceMesh(MotionModel):
         if encoded.camera is not None:
             background = geometry.compose_affine(background, encoded.camera(motion)[:, None])
         flows = mesh_flows.compute_flows(motion.faces, encoded.faces, background, boxes.float(), GRID, encoded.facing)
+        may_stop()
         distance = pose_distance(motion.faces, encoded.faces)
         evidence, _ = self.evidence(encoded, flows, distance, boxes, size)
         return evidence._replace(
@@ -106,13 +108,19 @@ class FaceMesh(MotionModel):
             with _half_precision(self.device):
                 inputs = NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box)
                 mixed = decide(self.network, inputs, encoded.strengths)
+        may_stop()
         deformation = mixed.deformation
         places = places_at(deformation, image_size, size)
+        may_stop()
         share, local = mixed.contributions[:, :, MESH], flows.vertices * size
         redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local)
+        may_stop()
         place_irises(places, encoded.faces.landmarks, share, local)
+        may_stop()
         hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local)
+        may_stop()
         features = look_up(encoded.images, encoded.pixels, places)
+        may_stop()
         usable = sample_each(encoded.usable, deformation, "zeros")
         strengths = encoded.strengths.to(usable).expand(len(boxes), -1)
         prior = usable * (strengths > 0)[:, :, None, None, None]

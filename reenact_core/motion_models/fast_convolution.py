@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..stopping import may_stop
+
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity; small numbers, so that rounding errors stay small
 WORKSPACE = 32 << 20  # bytes of an intermediate value; beyond, the C library maps fresh pages each time
 LEAST_CHANNELS = 80  # below, the transforms cost what the products save; see `is_worthwhile`
@@ -100,6 +102,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, transform: Transform) -> T
     for image, out in zip(x, result):
         padded[:, size // 2 :, size // 2 :][:, :height, :width] = image.permute(1, 2, 3, 0)
         for top in range(0, rows, band):
+            may_stop()
             tiles = padded.as_strided(
                 (window, window, depth, band, columns, channels),
                 (row, column, plane, tile * row, tile * column, channel),

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
+from ..stopping import may_stop
 from .mesh_network import sample_each
 
 LANES = 4  # channels of a pixel; OpenCV reads four at once faster than three
@@ -57,6 +58,7 @@ def look_up(images: Tensor, pixels: Tensor | None, places: Tensor) -> Tensor:
     colours, shifted = np.empty((height, width, LANES), np.float32), np.empty((height, width, 2), np.float32)
     one_map: Any = None  # x and y are in one; its type hints do not know that
     for frame, where in zip(seen.numpy(), places.numpy(), strict=True):
+        may_stop()
         for planes, source, at in zip(frame, pixels.numpy(), where, strict=True):
             np.subtract(at, 0.5, shifted)  # OpenCV's first pixel lies at 0
             cv2.remap(source, shifted, one_map, cv2.INTER_LINEAR, colours, cv2.BORDER_REPLICATE)

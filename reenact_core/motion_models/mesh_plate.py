@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import geometry
+from ..stopping import may_stop
 
 FADE = 0.04  # width of a picture's soft rim, in shares of the picture
 
@@ -30,6 +31,7 @@ def continue_scene(
     reach = reach.to(first)
     result, left = first * reach, 1 - reach
     for r in shared.nonzero()[1:, 0].tolist():
+        may_stop()
         grid = geometry.affine_grid(maps[:, r], canvas, size).to(images)
         share = left * reach_of(grid, extent[r]).to(left)
         if bool((share > 0).any()):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import geometry
 from ..colour_match import colour_gains
+from ..stopping import may_stop
 from ..tracking import PersonMatte, canonical_mesh
 from ..types import DrivingMotion, Faces, References
 from . import mesh_flows
@@ -48,6 +49,7 @@ def encode(
     scaled = [_rescale(references, r, motion, size / side) for r in range(len(references.images))]
     height = max(image.shape[-2] for image, _, _ in scaled)
     width = max(image.shape[-1] for image, _, _ in scaled)
+    may_stop()
     images = torch.stack([_pad(image, height, width, "replicate") for image, _, _ in scaled]).to(device)
     masks = torch.stack([_pad(mask, height, width, "constant") for _, mask, _ in scaled]).to(device)
     factors = torch.tensor([factor for _, _, factor in scaled])
@@ -56,13 +58,16 @@ def encode(
     person = coarsen(matte.matte(images), cell)
     sizes = [(image.shape[-2], image.shape[-1]) for image, _, _ in scaled]
     background, shared, camera = align_backgrounds(images, person, faces, sizes, motion)
+    may_stop()
     facing = visible_vertices(faces.landmarks)
     gains = colour_gains(images, faces.landmarks[:, :MESH_POINTS], facing.clamp_min(0))
     images = (images * gains[:, :, None, None].to(images)).clamp(0, 1)
+    may_stop()
     extent = torch.tensor([(w / images.shape[-1], h / images.shape[-2]) for h, w in sizes]).to(images)
     plate = _lay(references, motion, background[:1], sizes[0]).to(device)
     reach = reach_of(geometry.affine_grid(background[:1], motion.canvas, sizes[0]), torch.ones(2))
     plate = continue_scene(plate, reach, images, background[None], extent, shared)[0]
+    may_stop()
     pixels = pixel_by_pixel(images)
     return EncodedReferences(
         images=images if pixels is None else pixels[..., :3].movedim(-1, 1),  # not held twice

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..stopping import may_stop
 from .graph import read_weights
 from .regions import regions_of_landmarks
 
@@ -99,7 +100,11 @@ def read_blendshapes(net: BlendshapeNet, landmarks: Tensor) -> Tensor:
     """Coefficients [N,52] of faces given by landmarks [N,478,3], on the device of the network."""
     angle = regions_of_landmarks(landmarks).angle
     points = upright(landmarks[:, list(POINTS), :2], angle)
-    return torch.cat([net(part) for part in points.split(READ_AT_ONCE)]).clone()
+    parts = []
+    for part in points.split(READ_AT_ONCE):
+        may_stop()
+        parts.append(net(part))
+    return torch.cat(parts).clone()
 
 
 def upright(points: Tensor, angle: Tensor) -> Tensor:

@@ -97,10 +97,13 @@ def test_chunks_cover_the_batch(convert):
 
 def test_collector_equals_conversion_at_once(convert):
     frames = convert.to_core(ramp(5))
-    collector = convert.FrameCollector(8, 4, 6)
+    collector = convert.FrameCollector(8)
     collector.add(frames[:3])
     collector.add(frames[3:])
     assert torch.equal(collector.result(), convert.to_host(frames))
+    masks = convert.FrameCollector(5)
+    masks.add(frames[:, :1])
+    assert torch.equal(masks.mask(), convert.mask_to_host(frames[:, :1]))
 
 
 def test_masks_are_resized_to_each_picture(convert):
