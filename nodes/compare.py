@@ -18,6 +18,7 @@ from .folders import CATEGORY
 from .naming import from_input
 from .notes import seen
 from .progress import Progress
+from .ranges import within_ranges
 from .stages import FusedEarlier, HostFused
 from .widgets import growing_inputs, grown, inputs_of, settings_of
 
@@ -73,6 +74,7 @@ class Compare(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, **arguments: Any) -> io.NodeOutput:
         connected: dict[str, HostFused] = grown("fusions", "fused", arguments)
         given = list(connected.values())

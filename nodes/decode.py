@@ -9,6 +9,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .progress import Progress
+from .ranges import within_ranges
 from .stage_inputs import feather_input
 from .stages import FusedEarlier, HostFused
 
@@ -42,6 +43,7 @@ class Decode(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, fused: HostFused, paste_back: bool = True, feather: float = 0.08) -> io.NodeOutput:
         warped = fused.source.awake()
         count = len(warped.boxes)

@@ -14,6 +14,7 @@ from . import sockets
 from .features import schema
 from .folders import CATEGORY
 from .notes import heard
+from .ranges import within_ranges
 from .shown import motion_outputs, shown_motion
 from .widgets import inputs_of, one_of, settings_of
 
@@ -71,6 +72,7 @@ class EditMotion(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(
         cls,
         motion: DrivingMotion,

@@ -22,6 +22,7 @@ from .naming import from_input
 from .networks import MotionNetwork, face_tracker
 from .notes import heard
 from .progress import Progress
+from .ranges import within_ranges
 from .shown import motion_outputs, shown_motion
 from .stage_inputs import neutral_of, tracking_inputs
 
@@ -64,6 +65,7 @@ class EncodeMotion(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(
         cls,
         model: MotionNetwork,

@@ -13,6 +13,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .notes import heard, seen
+from .ranges import within_ranges
 from .widgets import inputs_of, settings_of
 
 
@@ -50,6 +51,7 @@ class ExpressionEditor(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, motion: DrivingMotion, **settings: Any) -> io.NodeOutput:
         expression = settings_of(Expression, settings)
         with heard() as notes:

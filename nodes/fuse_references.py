@@ -19,6 +19,7 @@ from .features import schema
 from .folders import CATEGORY
 from .panel import RUNS
 from .progress import Progress
+from .ranges import within_ranges
 from .stages import HostFused, HostWarped, light
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
 
@@ -59,6 +60,7 @@ class FuseReferences(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, warped: HostWarped, **arguments: Any) -> io.NodeOutput:
         every = bool(arguments.get("all_pictures", True))
         source = warped.awake()

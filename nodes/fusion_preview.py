@@ -11,6 +11,7 @@ from . import convert, sockets
 from .features import schema
 from .folders import CATEGORY
 from .progress import Progress
+from .ranges import within_ranges
 from .stages import FusedEarlier, HostFused
 
 
@@ -56,6 +57,7 @@ class FusionPreview(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, fused: HostFused, reference: int = 1) -> io.NodeOutput:
         warped = fused.source.awake()
         count = len(warped.references.images)

@@ -18,6 +18,7 @@ from . import features, sockets
 from .features import schema
 from .folders import CATEGORY, MODEL_FOLDERS
 from .networks import MotionNetwork, managed
+from .ranges import within_ranges
 from .widgets import inputs_of, settings_of
 
 PREFIX = "live_portrait_"
@@ -59,6 +60,7 @@ class LoadModel(io.ComfyNode):
         return f"{model} {changed} {sorted(settings.items())}"
 
     @classmethod
+    @within_ranges
     def execute(cls, model: str, **arguments: Any) -> io.NodeOutput:
         settings = settings_of(LivePortraitSettings, arguments, PREFIX)
         if model in model_names():

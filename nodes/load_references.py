@@ -21,6 +21,7 @@ from .naming import from_input
 from .networks import face_tracker
 from .notes import heard
 from .progress import Progress
+from .ranges import within_ranges
 from .shown import landmarks_input, references_outputs, shown_references
 from .widgets import growing_inputs, grown
 
@@ -89,6 +90,7 @@ class LoadReferences(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, **arguments: Any) -> io.NodeOutput:
         single = {key: values[0] for key, values in arguments.items() if isinstance(values, list) and values}
         tracker = face_tracker().ready()

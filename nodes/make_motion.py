@@ -28,6 +28,7 @@ from .folders import CATEGORY
 from .naming import from_input
 from .networks import face_tracker
 from .notes import heard
+from .ranges import within_ranges
 from .shown import motion_outputs, shown_motion
 from .widgets import choice_inputs, chosen
 
@@ -131,6 +132,7 @@ class MakeMotion(io.ComfyNode):
         return NO_FILE if file == NO_FILE else files.fingerprint(file)
 
     @classmethod
+    @within_ranges
     def execute(
         cls,
         references: References | None = None,

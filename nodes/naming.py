@@ -28,6 +28,6 @@ def from_input(*names: str) -> Iterator[None]:
         yield
     except ReenactError as error:
         message = str(error)
-        if not names or re.match(r"`\w+`", message):
+        if not names or re.match(r"`[\w.]+`", message):
             raise
         raise type(error)(f"{', '.join(f'`{name}`' for name in names)}: {message}") from error

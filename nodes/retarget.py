@@ -13,6 +13,7 @@ from . import sockets
 from .features import schema
 from .folders import CATEGORY
 from .notes import seen
+from .ranges import within_ranges
 from .shown import plot_of, plot_output
 from .widgets import inputs_of, settings_of
 
@@ -58,6 +59,7 @@ class Retarget(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(cls, motion: DrivingMotion, references: References, **settings: Any) -> io.NodeOutput:
         result = retarget(motion, references, Transfer.RELATIVE, settings_of(Retargeting, settings))
         plot = plot_of(result)

@@ -28,6 +28,7 @@ from .naming import from_input
 from .networks import MotionNetwork
 from .notes import heard, noted
 from .progress import Progress
+from .ranges import within_ranges
 from .stage_inputs import feather_input, neutral_of, tracking_inputs, transfer_of, warp_inputs, working_size
 from .stages import in_short_chunks
 from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
@@ -67,6 +68,7 @@ class ReenactVideo(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(
         cls, model: MotionNetwork, references: References, video: Input.Video, **arguments: Any
     ) -> io.NodeOutput:

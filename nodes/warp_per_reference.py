@@ -15,6 +15,7 @@ from .folders import CATEGORY
 from .networks import MotionNetwork, heed_cancel
 from .notes import heard, seen
 from .progress import Progress
+from .ranges import within_ranges
 from .stage_inputs import transfer_of, warp_inputs, working_size
 from .stages import HostMemo, HostWarped
 
@@ -74,6 +75,7 @@ class WarpPerReference(io.ComfyNode):
         )
 
     @classmethod
+    @within_ranges
     def execute(
         cls,
         model: MotionNetwork,

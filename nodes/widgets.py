@@ -20,6 +20,7 @@ from comfy_api.latest import io
 
 from ..reenact_core.errors import ReenactError
 from . import features
+from .ranges import check_number
 
 Settings = TypeVar("Settings")
 
@@ -39,12 +40,12 @@ def settings_of(settings: type[Settings], arguments: Mapping[str, Any], prefix: 
     """The dataclass filled from a node's `arguments`; what they lack, or have as None, keeps its default.
 
     Raises:
-        ReenactError: a value is not among its choices, or the dataclass itself refuses it.
+        ReenactError: a value is not among its choices or out of range, or the dataclass itself refuses it.
     """
     hints = get_type_hints(settings)
     shape: Any = settings
     given = {
-        field.name: _value(field, hints[field.name], arguments[prefix + field.name])
+        field.name: _value(field, hints[field.name], arguments[prefix + field.name], prefix + field.name)
         for field in fields(shape)
         if arguments.get(prefix + field.name) is not None
     }
@@ -194,11 +195,14 @@ def _widget(field: Field[Any], hint: Any, prefix: str) -> io.Input:
     raise TypeError(f"{field.name}: there is no widget for {hint}")
 
 
-def _value(field: Field[Any], hint: Any, value: Any) -> Any:
-    """`value` of a widget as the field wants it; older hosts let any text through a choice."""
+def _value(field: Field[Any], hint: Any, value: Any, name: str) -> Any:
+    """`value` of the widget `name` as the field wants it; older hosts let any text through a choice."""
     choices = [option.value for option in hint] if _is_enum(hint) else field.metadata.get("choices")
     if choices is not None and value not in choices:
-        raise ReenactError(f"{field.name} is {value!r}. Choose one of: {', '.join(map(str, choices))}.")
+        raise ReenactError(f"`{name}` is {value!r}. Choose one of: {', '.join(map(str, choices))}.")
+    if hint in (int, float):
+        about = field.metadata
+        check_number(name, value, about.get("min"), about.get("max"), hint is int, about.get("tooltip"))
     return hint(value) if _is_enum(hint) else value
 
 

@@ -111,6 +111,31 @@ def test_numbers_out_of_reach(host, number, inputs, message):
     assert message in said
 
 
+@pytest.mark.parametrize(
+    ("number", "name", "value", "span"),
+    [
+        ("3", "pick", 0, "a whole number from 1 to 64"),
+        ("4", "frame_rate", 1e9, "a number from 1.0 to 240.0"),
+        ("4", "face_index", -1, "a whole number from 0 to 15"),
+        ("5", "size", -5, "a whole number from 0 to 2048"),
+        ("6", "smoothing", 2.0, "a number from 0.0 to 0.95"),
+        ("7", "feather", 3.0, "a number from 0.0 to 0.5"),
+        ("20", "feather", 3.0, "a number from 0.0 to 0.5"),
+    ],
+)
+def test_linked_numbers_that_no_widget_would_hold(host, number, name, value, span):
+    """The host checks what is typed, but not what comes through a link."""
+    prompt = small()
+    if number == "20":
+        prompt = {key: prompt[key] for key in ("1", "2", "3")} | {"20": video_node()}
+        prompt["21"] = node("SaveVideo", video=["20", 0], filename_prefix="none", format="auto", codec="auto")
+    prompt["30"] = node("PrimitiveFloat" if isinstance(value, float) else "PrimitiveInt", value=value)
+    prompt[number]["inputs"][name] = ["30", 0]
+    where, message = failed(host, prompt)
+    assert where == number
+    assert message.startswith(f"`{name}` is {value!r}, but must be {span}. ")
+
+
 def video_node(**chosen) -> dict:
     """The one-node video on the sample clip, at its smallest."""
     settings = {"video": ["1", 1], "transfer": "relative", "size": 64, "face_index": 0, "smooth": True}

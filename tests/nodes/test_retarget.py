@@ -69,5 +69,5 @@ def test_turns_that_no_reference_shows_are_named(node, pack, person, driving):
 
 
 def test_a_mode_that_does_not_exist_is_refused(pack, node, person, driving):
-    with pytest.raises(pack("reenact_core.errors").ReenactError, match="mouth is 'sideways'"):
+    with pytest.raises(pack("reenact_core.errors").ReenactError, match="`mouth` is 'sideways'"):
         node.execute(driving, person, mouth="sideways")
