@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import comfy.model_management
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..reenact_core.decoding.paste_back import lay_on_black
 from ..reenact_core.errors import ImageError
 
 
@@ -77,11 +79,18 @@ class FrameCollector:
 
     def add(self, chunk: Tensor) -> None:
         """Append core images [n,C,H,W], all of one size."""
-        if self._filled == 0:
-            self._frames = self._room(*chunk.shape[1:])
-        end = self._filled + len(chunk)
-        self._frames[self._filled : end].copy_(chunk.movedim(1, -1)).clamp_(0, 1)
-        self._filled = end
+        room = self._next(*chunk.shape)
+        if chunk.shape[1] == 3 and chunk.stride(-1) == 1 and {room.device.type, chunk.device.type} == {"cpu"}:
+            for image, frame in zip(chunk.float().numpy(), room.numpy()):
+                cv2.merge(list(image), frame)  # three times as fast as torch
+        else:
+            room.copy_(chunk.movedim(1, -1))
+        room.clamp_(0, 1)
+
+    def add_on_black(self, crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> None:
+        """Append crops [n,C,side,side] in [0,1] where their boxes [n,3] lie on a black canvas (H, W)."""
+        room = self._next(*crops.shape[:2], *canvas)
+        lay_on_black(crops, boxes, canvas, room.zero_().movedim(-1, 1))
 
     def result(self) -> Tensor:
         """The IMAGE [T,H,W,C] of all frames added so far."""
@@ -91,13 +100,17 @@ class FrameCollector:
         """The same as MASK [T,H,W], where the frames have one channel."""
         return self.result()[..., 0]
 
-    def _room(self, channels: int, height: int, width: int) -> Tensor:
-        device = comfy.model_management.intermediate_device()
-        shape = self._count, height, width, channels
-        if device.type == "cpu":
+    def _next(self, count: int, channels: int, height: int, width: int) -> Tensor:
+        """Room [count,H,W,C] for the next frames."""
+        if self._filled == 0:
+            device = comfy.model_management.intermediate_device()
+            shape = self._count, height, width, channels
             # From NumPy: it asks for large pages, so that filling them is interrupted less often.
-            return torch.from_numpy(np.empty(shape, np.float32))
-        return torch.empty(shape, device=device)
+            cpu = device.type == "cpu"
+            self._frames = torch.from_numpy(np.empty(shape, np.float32)) if cpu else torch.empty(shape, device=device)
+        start = self._filled
+        self._filled += count
+        return self._frames[start : self._filled]
 
 
 def resized_masks(mask: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:

@@ -9,10 +9,8 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..reenact_core import geometry
-from ..reenact_core.decoding.paste_back import lay_on_black
 from ..reenact_core.fusing import FusedChunk, fuse_references
 from ..reenact_core.previews import attribution
-from ..reenact_core.warping import WarpedReferences
 from . import convert, sockets
 from .earlier import kept
 from .features import schema
@@ -78,9 +76,9 @@ class FuseReferences(io.ComfyNode):
                 if not chunk.start <= middle < chunk.stop:
                     continue
                 shown = shown.at(slice(middle - chunk.start, middle - chunk.start + 1))
-            colours, sure = _on_canvas(shown, source)
-            shares.add(colours)
-            confidence.add(sure)
+            boxes = source.boxes[shown.start : shown.stop]
+            for collector, crops in zip((shares, confidence), _pictures(shown, int(boxes[0, 2]))):
+                collector.add_on_black(crops, boxes, source.motion.canvas)
         pictures, sure = shares.result(), confidence.result()
         about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
         seen = ui.PreviewImage(_side_by_side(pictures, sure), cls=cls).as_dict() | about
@@ -94,11 +92,7 @@ def _side_by_side(shares: Tensor, confidence: Tensor) -> Tensor:
     return torch.cat([shares[middle], confidence[middle].expand(-1, -1, 3)], 1)[None]
 
 
-def _on_canvas(chunk: FusedChunk, warped: WarpedReferences) -> tuple[Tensor, Tensor]:
-    """Attribution [T,3,H,W] and confidence [T,1,H,W] where the head's box lies on the output canvas."""
-    boxes = warped.boxes[chunk.start : chunk.stop]
-    side = int(boxes[0, 2])
+def _pictures(chunk: FusedChunk, side: int) -> tuple[Tensor, Tensor]:
+    """Attribution [T,3,side,side] and confidence [T,1,side,side] of the head's box."""
     colours = attribution(chunk.weights, side).float().cpu()
-    confidence = geometry.enlarge(chunk.confidence.float().cpu(), (side, side))
-    canvas = warped.motion.canvas
-    return lay_on_black(colours, boxes, canvas), lay_on_black(confidence, boxes, canvas)
+    return colours, geometry.enlarge(chunk.confidence.float().cpu(), (side, side))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import comfy.utils
+import cv2
+import torch
 from torch import Tensor
 
 from .convert import to_pil
@@ -28,6 +30,19 @@ class Progress:
         """
         heed_cancel()
         self._done += frames
-        preview = None if picture is None else ("JPEG", to_pil(picture), PREVIEW_SIDE)
+        preview = None if picture is None else ("JPEG", to_pil(_smaller(picture)), PREVIEW_SIDE)
         if self._known or preview is not None:
             self._bar.update_absolute(self._done if self._known else 0, preview=preview)
+
+
+def _smaller(picture: Tensor) -> Tensor:
+    """A picture [3,H,W] reduced by a whole factor to not much more than the host shows, which does the rest slowly."""
+    factor = max(picture.shape[-2:]) // PREVIEW_SIDE
+    if factor < 2:
+        return picture
+    height, width = (length // factor for length in picture.shape[-2:])
+    small = torch.empty(3, height, width)
+    whole = picture[:, : height * factor, : width * factor].detach().float().cpu()
+    for plane, smaller in zip(whole.numpy(), small.numpy()):
+        cv2.resize(plane, (width, height), smaller, interpolation=cv2.INTER_AREA)
+    return small

@@ -50,9 +50,12 @@ def _resized(crops: Tensor, side: int) -> Tensor:
     return resized.to(crops.dtype)
 
 
-def lay_on_black(crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
-    """Crops [T,C,side,side] of boxes [T,3] long where they lie on the canvas (H, W), with 0 around: [T,C,H,W]."""
-    images = crops.new_zeros(*crops.shape[:2], *canvas)
+def lay_on_black(crops: Tensor, boxes: Tensor, canvas: tuple[int, int], black: Tensor | None = None) -> Tensor:
+    """Crops [T,C,side,side] of boxes [T,3] long where they lie on the canvas (H, W), with 0 around: [T,C,H,W].
+
+    They are written into `black`, if it is given.
+    """
+    images = crops.new_zeros(*crops.shape[:2], *canvas) if black is None else black
     for t, (left, top, side) in enumerate(boxes.tolist()):
         on_canvas, in_box = _overlap(left, top, side, canvas)
         images[t][on_canvas] = crops[t][in_box]

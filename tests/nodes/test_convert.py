@@ -106,6 +106,16 @@ def test_collector_equals_conversion_at_once(convert):
     assert torch.equal(masks.mask(), convert.mask_to_host(frames[:, :1]))
 
 
+def test_crops_are_collected_on_black(convert):
+    collector = convert.FrameCollector(2)
+    crops = torch.rand(2, 3, 4, 4)
+    collector.add_on_black(crops, torch.tensor([[1, 2, 4], [-2, 0, 4]]), (6, 8))
+    frames = collector.result()
+    assert torch.equal(frames[0, 2:6, 1:5], crops[0].movedim(0, -1))
+    assert torch.equal(frames[1, :4, :2], crops[1, :, :, 2:].movedim(0, -1))
+    assert frames.count_nonzero() <= 3 * (16 + 8)
+
+
 def test_masks_are_resized_to_each_picture(convert):
     mask = torch.zeros(64, 64)
     mask[:, 32:] = 1

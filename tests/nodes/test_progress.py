@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.host
 
@@ -39,3 +40,12 @@ def test_cancel_ends_the_run(pack, seen):
     management.interrupt_current_processing(False)  # as the host does before the next run
     progress.advance(8)
     assert seen == [(8, 20, "7")]
+
+
+def test_large_pictures_are_reduced_before_the_host_shows_them(pack):
+    smaller = pack("nodes.progress")._smaller
+    picture = torch.rand(3, 1201, 1800)
+    small = smaller(picture)
+    assert small.shape == (3, 400, 600)
+    assert torch.allclose(small, torch.nn.functional.avg_pool2d(picture[None], 3)[0], atol=1e-5)
+    assert smaller(picture[:, :600, :900]).shape == (3, 600, 900)
