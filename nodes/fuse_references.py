@@ -19,7 +19,7 @@ from .panel import RUNS
 from .progress import Progress
 from .ranges import within_ranges
 from .stages import HostFused, HostWarped, light
-from .strategies import chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
+from .strategies import by_widget, chosen_smoothing, chosen_space, chosen_strategy, strategy_inputs
 
 
 class FuseReferences(io.ComfyNode):
@@ -80,7 +80,8 @@ class FuseReferences(io.ComfyNode):
             for collector, crops in zip((shares, confidence), _pictures(shown, int(boxes[0, 2]))):
                 collector.add_on_black(crops, boxes, source.motion.canvas)
         pictures, sure = shares.result(), confidence.result()
-        about = {"reenact_panel": [RUNS.open(str(cls.hidden.unique_id), warped).about()]}
+        run = RUNS.open(str(cls.hidden.unique_id), warped)
+        about = {"reenact_panel": [run.about() | {"used": by_widget(arguments)}]}
         seen = ui.PreviewImage(_side_by_side(pictures, sure), cls=cls).as_dict() | about
         result = HostFused(warped, tuple(parts), strategy.label)
         return io.NodeOutput(result, pictures, sure[..., 0], ui=kept(seen, cls))

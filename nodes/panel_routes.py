@@ -24,7 +24,7 @@ from .panel import RUNS, GoneError, choices, draw, read_wish
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 16 << 10  # of a request
-ABOUT = "X-Reenact-Frame"  # header with the shares of the references and the time it took
+ABOUT = "X-Reenact-Frame"  # header with the shares of the references and the time that drawing took
 
 Result = TypeVar("Result")
 
@@ -84,13 +84,12 @@ def add_routes(routes: web.RouteTableDef) -> None:
 
     @routes.post("/reenact/panel/frame")
     async def frame_route(request: web.Request) -> web.Response:
-        started = time.monotonic()
         if request.content_length is None or request.content_length > MOST_BYTES:
             return _error(413, f"The request must be at most {MOST_BYTES} bytes.")
         try:
             wish = read_wish(await request.json())
             run, memo = RUNS.find(wish.node, wish.token)
-            drawn = await queue.call(wish.token, lambda: draw(wish, run, memo))
+            drawn, seconds = await queue.call(wish.token, lambda: timed(lambda: draw(wish, run, memo)))
         except ValueError as error:
             if isinstance(error, GoneError):
                 return _error(410, str(error))
@@ -100,9 +99,15 @@ def add_routes(routes: web.RouteTableDef) -> None:
         except Exception:
             log.exception("A frame for the panel could not be drawn.")
             return _error(500, "The frame could not be drawn. The server's log says why.")
-        about = {"shares": drawn.shares, "ms": round(1000 * (time.monotonic() - started))}
+        about = {"shares": drawn.shares, "ms": round(1000 * seconds)}
         headers = {ABOUT: json.dumps(about), "Cache-Control": "no-store"}
         return web.Response(body=drawn.picture, content_type="image/jpeg", headers=headers)
+
+
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    """What `work` returns, and the seconds it took once its turn had come."""
+    started = time.monotonic()
+    return work(), time.monotonic() - started
 
 
 def _error(status: int, sentence: str) -> web.Response:

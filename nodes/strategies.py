@@ -84,6 +84,17 @@ def chosen_space(arguments: Mapping[str, Any]) -> FusionSpace:
     return FusionSpace(value)
 
 
+def by_widget(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's plain arguments by the names of their widgets, as the browser knows them."""
+    flat: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):  # hosts with dynamic choices
+            flat |= {key if key == name else f"{name}.{key}": inner for key, inner in value.items()}
+        elif isinstance(value, (str, int, float)):
+            flat[name] = value
+    return flat
+
+
 def _smoothing_input() -> io.Float.Input:
     return io.Float.Input(
         "smoothing",

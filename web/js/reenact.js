@@ -1,6 +1,7 @@
+import { api } from '../../../scripts/api.js'
 import { app } from '../../../scripts/app.js'
 import { showNotes } from './notes.js'
-import { openPanel } from './panel/panel.js'
+import { openPanel, tellOfFailure } from './panel/panel.js'
 
 // A node with a VIDEO input is taken for one that shows a video; these show pictures.
 const SHOWS_PICTURES = new Set(['ReenactLoadReferences', 'ReenactEncodeMotion'])
@@ -21,6 +22,9 @@ function openFor(node, output) {
 
 app.registerExtension({
   name: 'reenact.panel',
+  setup() {
+    api.addEventListener('execution_error', ({ detail }) => tellOfFailure(detail))
+  },
   nodeCreated(node) {
     if (node.comfyClass !== HAS_PANEL) return
     const before = node.onExecuted

@@ -1,5 +1,5 @@
 import { element } from './elements.js'
-import { isLinked, readSetting, readWidget, writeWidget } from './settings.js'
+import { isLinked, readSetting, readStrategy, writeWidget } from './settings.js'
 
 const decimals = (step) => (String(step).split('.')[1] ?? '').length
 
@@ -43,9 +43,9 @@ function control(node, setting, changed) {
   if (shown) row.append(shown)
   return {
     row,
-    refresh() {
+    refresh(used) {
       input.disabled = isLinked(node, setting.widget)
-      update(readSetting(node, setting))
+      update(readSetting(node, setting, used))
     },
   }
 }
@@ -54,6 +54,7 @@ function control(node, setting, changed) {
 export class Controls {
   #strategy = null
   #settings = []
+  #used = {} // what the last run used, which counts where another node feeds a widget
 
   constructor(node, choices, changed) {
     this.node = node
@@ -78,7 +79,7 @@ export class Controls {
 
   /** Show what the node's widgets say now. */
   refresh() {
-    const name = readWidget(this.node, this.choices.widget, this.choices.strategies[0].name)
+    const name = readStrategy(this.node, this.choices, this.#used)
     if (name !== this.#strategy) {
       this.#strategy = name
       const known = this.choices.strategies.find((strategy) => strategy.name === name)
@@ -86,7 +87,13 @@ export class Controls {
       this.own.replaceChildren(...this.#settings.map((setting) => setting.row))
       this.picker.row.title = known?.summary ?? ''
     }
-    for (const part of [this.picker, ...this.beside, this.space, ...this.#settings]) part.refresh()
+    for (const part of [this.picker, ...this.beside, this.space, ...this.#settings]) part.refresh(this.#used)
+  }
+
+  /** Take over what a run used, by the widgets' names. */
+  use(used) {
+    this.#used = used
+    this.refresh()
   }
 
   /** Offer where to fuse only to models that have a choice. */

@@ -1,4 +1,5 @@
 import { Controls } from './controls.js'
+import { showNotes } from '../notes.js'
 import { element, loadStyle } from './elements.js'
 import { NewestFrame, loadChoices } from './server.js'
 import { readSettings } from './settings.js'
@@ -8,6 +9,7 @@ const PICTURE = 240 // px, least height of the picture and the gaps
 const SIDE = 512 // px per side that the server draws
 
 const panels = new WeakMap()
+const opened = new Set()
 
 /** Show the panel of a run on its node; it is made when the first run ends. */
 export async function openPanel(node, run) {
@@ -18,10 +20,16 @@ export async function openPanel(node, run) {
     panels.set(node, panel)
     panel.catch((error) => {
       panels.delete(node)
-      console.error(`Reenact: ${error.message}`)
+      showNotes(node, `The panel can't be shown: ${error.message}`)
     })
   }
   ;(await panel).open(run)
+}
+
+/** Tell the panels whose node did not run because the graph failed before it. */
+export function tellOfFailure({ executed = [], node_type: type, exception_message: message }) {
+  const name = window.LiteGraph?.registered_node_types?.[type]?.title ?? type
+  for (const panel of opened) panel.fail(executed, `${name}: ${message?.trim()}`)
 }
 
 /** Drag through the frames of the last run, swap the strategy, look at single references. */
@@ -30,6 +38,7 @@ class Panel {
   #reference = null // number of the reference shown, null = the fused picture
   #last = '' // what was asked for last
   #url = null
+  #failure = '' // of a run that did not get as far as this node
 
   constructor(node, choices) {
     this.node = node
@@ -45,9 +54,12 @@ class Panel {
     widget.serialize = false
     // Front ends tell of changed widgets in ways of their own, or not at all; reading a few values costs nothing.
     const watch = setInterval(() => this.#look(), WATCH)
+    opened.add(this)
     const removed = node.onRemoved
+    const forget = () => opened.delete(this)
     node.onRemoved = function (...rest) {
       clearInterval(watch)
+      forget()
       removed?.apply(this, rest)
     }
   }
@@ -55,15 +67,24 @@ class Panel {
   /** Take over the results of a run. */
   open(run) {
     this.#run = run
+    this.#failure = ''
     this.slider.max = Math.max(0, run.kept - 1)
     if (!this.#last) this.slider.value = Math.floor(run.kept / 2)
     if (this.#reference !== null && this.#reference >= run.references.length) this.#reference = null
+    this.controls.use(run.used)
     this.controls.offerSpaces(run.spaces)
     this.#chips()
     this.#last = ''
     this.#ask()
     const width = Math.max(this.node.size[0], 320)
     this.node.setSize([width, Math.max(this.node.size[1], this.node.computeSize()[1])])
+  }
+
+  /** A later run failed. Its nodes `executed`, by their numbers: this one may have been among them. */
+  fail(executed, message) {
+    if (!this.#run || executed.includes(this.#run.node)) return
+    this.#failure = `${message} Shown is the run before.`
+    this.#say(this.#failure, true)
   }
 
   #build() {
@@ -149,7 +170,7 @@ class Panel {
       node: this.#run.node,
       token: this.#run.token,
       frame,
-      ...readSettings(this.node, this.choices),
+      ...readSettings(this.node, this.choices, this.#run.used),
       reference: this.#reference,
       overlay: this.overlay.value || null,
       side: SIDE,
@@ -160,12 +181,13 @@ class Panel {
     this.frames.ask(wish)
   }
 
-  #show({ picture, shares, total }) {
+  #show({ picture, shares, ms }) {
     if (this.#url) URL.revokeObjectURL(this.#url)
     this.#url = URL.createObjectURL(picture)
     this.picture.src = this.#url
     this.#chips(shares)
-    this.#say([`${total} ms`, this.#run.note].filter(Boolean).join(' · '))
+    const parts = [this.#failure, `${ms} ms`, this.#run.note]
+    this.#say(parts.filter(Boolean).join(' · '), Boolean(this.#failure))
   }
 
   #say(message, wrong = false) {

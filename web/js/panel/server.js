@@ -14,7 +14,7 @@ export function loadChoices() {
   return choices
 }
 
-/** One frame: `{ picture: Blob, shares, ms }`. */
+/** One frame: `{ picture: Blob, shares, ms }`; ms is what drawing it took, without any waiting. */
 async function loadFrame(wish) {
   const answer = await api.fetchApi('/reenact/panel/frame', {
     method: 'POST',
@@ -45,10 +45,8 @@ export class NewestFrame {
     while (this.#next) {
       const current = this.#next
       this.#next = null
-      const started = performance.now()
       try {
-        const frame = await loadFrame(current)
-        this.show({ ...frame, total: Math.round(performance.now() - started) }, current)
+        this.show(await loadFrame(current))
       } catch (error) {
         if (!this.#next) this.fail(error.message)
       }

@@ -11,9 +11,14 @@ export function readWidget(node, name, otherwise) {
   return widgetOf(node, name)?.value ?? otherwise
 }
 
+/** The value of a widget, or where another node feeds it what the last run `used`. */
+function readUsed(node, name, used, otherwise) {
+  return (isLinked(node, name) ? used?.[name] : null) ?? readWidget(node, name, otherwise)
+}
+
 /** The value of a strategy's setting; hosts that show all settings at once have one value for "the strategy's own". */
-export function readSetting(node, setting) {
-  const value = readWidget(node, setting.widget, setting.default)
+export function readSetting(node, setting, used) {
+  const value = readUsed(node, setting.widget, used, setting.default)
   return value === setting.own ? setting.default : value
 }
 
@@ -26,14 +31,20 @@ export function writeWidget(node, name, value) {
   node.setDirtyCanvas?.(true, true)
 }
 
+export function readStrategy(node, choices, used) {
+  return readUsed(node, choices.widget, used, choices.strategies[0].name)
+}
+
 /** The node's widgets as a request wants them: `{ strategy, settings, beside }`. */
-export function readSettings(node, choices) {
-  const strategy = readWidget(node, choices.widget, choices.strategies[0].name)
+export function readSettings(node, choices, used) {
+  const strategy = readStrategy(node, choices, used)
   const known = choices.strategies.find((other) => other.name === strategy)
   const settings = {}
   for (const setting of known?.settings ?? []) {
-    settings[setting.name] = readSetting(node, setting)
+    settings[setting.name] = readSetting(node, setting, used)
   }
-  const beside = Object.fromEntries([...choices.beside, choices.space].map((setting) => [setting.name, readSetting(node, setting)]))
+  const beside = Object.fromEntries(
+    [...choices.beside, choices.space].map((setting) => [setting.name, readSetting(node, setting, used)]),
+  )
   return { strategy, settings, beside }
 }
