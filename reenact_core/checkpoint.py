@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,12 +195,12 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # its text advises to run what the file holds
-        raise CheckpointError(
-            f"{path} is damaged or holds something other than tensors, perhaps code. Nothing in it was run. "
-            "Download it again from a source you trust."
-        ) from error
     except Exception as error:  # whatever a reader of untrusted bytes stumbles over means the same
+        if type(error).__name__ == "UnpicklingError":  # its text advises to run what the file holds
+            raise CheckpointError(
+                f"{path} is damaged or holds something other than tensors, perhaps code. Nothing in it was run. "
+                "Download it again from a source you trust."
+            ) from error
         raise CheckpointError(
             f"{path} cannot be read: it is incomplete or not a weights file. Download it again. ({_first_line(error)})"
         ) from error
