@@ -79,8 +79,9 @@ class FrameCollector:
 
     def add(self, chunk: Tensor) -> None:
         """Append core images [n,C,H,W], all of one size."""
-        room = self._next(*chunk.shape)
-        if chunk.shape[1] == 3 and chunk.stride(-1) == 1 and {room.device.type, chunk.device.type} == {"cpu"}:
+        count, channels, height, width = chunk.shape
+        room = self._next(count, channels, height, width)
+        if channels == 3 and chunk.stride(-1) == 1 and {room.device.type, chunk.device.type} == {"cpu"}:
             for image, frame in zip(chunk.float().numpy(), room.numpy()):
                 cv2.merge(list(image), frame)  # three times as fast as torch
         else:
@@ -89,7 +90,7 @@ class FrameCollector:
 
     def add_on_black(self, crops: Tensor, boxes: Tensor, canvas: tuple[int, int]) -> None:
         """Append crops [n,C,side,side] in [0,1] where their boxes [n,3] lie on a black canvas (H, W)."""
-        room = self._next(*crops.shape[:2], *canvas)
+        room = self._next(len(crops), crops.shape[1], *canvas)
         lay_on_black(crops, boxes, canvas, room.zero_().movedim(-1, 1))
 
     def result(self) -> Tensor:
