@@ -45,6 +45,7 @@ def host_with(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
         if front_end not in running:
             base = tmp_path_factory.mktemp(f"host_{front_end}")
             packs = {"harness_probe": probe_pack.write(base / "probe_source")}
+            packs["broken"] = probe_pack.write_broken(base / "broken_source")
             if (REPOSITORY / "__init__.py").is_file():
                 packs["reenact"] = REPOSITORY
             if front_end == "pinned":
@@ -79,12 +80,22 @@ def browser() -> Iterator:
         chromium.close()
 
 
-@pytest.fixture
-def editor(browser, host_with: Callable, lane: tuple[str, bool]) -> Iterator:
-    """The editor page of a host, once per front end lane."""
+@pytest.fixture(scope="session")
+def page(browser, host_with: Callable, lane: tuple[str, bool]) -> Iterator:
+    """One page per front end lane for all tests: opening it takes longer than most of them."""
     from host_browser import Editor
 
     front_end, vue_nodes = lane
-    page = Editor(browser, host_with(front_end), vue_nodes)
+    editor = Editor(browser, host_with(front_end), vue_nodes)
+    yield editor
+    editor.close()
+
+
+@pytest.fixture
+def editor(page, request: pytest.FixtureRequest) -> Iterator:
+    """The editor page of a host, once per front end lane; each test shows a graph of its own."""
+    failed = request.session.testsfailed
+    page.errors.clear()
     yield page
-    page.close()
+    if request.session.testsfailed > failed:  # nothing it left open is to stand in the way of others
+        page.reload()

@@ -20,6 +20,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+PATIENCE = 60.0  # seconds for whatever the page is to do: other work may hold both cores
 # What an unmodified host without templates and user files makes every page print.
 EXPECTED_NOISE = re.compile(
     r"user\.css|/templates/|workflow_templates|userdata|thumbnail|favicon|fonts\.g|/api/jobs|/api/(sub)?graphs?"
@@ -42,15 +43,28 @@ class Editor:
         self.seconds: dict[str, float] = {}  # duration of each step, for reports
         host.client.request("/api/settings", {"Comfy.VueNodes.Enabled": vue_nodes})
         self.page: Page = browser.new_page(viewport={"width": 1400, "height": 900})
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         started = time.monotonic()
-        self.page.goto(host.url, wait_until="domcontentloaded", timeout=120_000)
-        self.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
-        self.page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
+        self.page.goto(host.url, wait_until="domcontentloaded", timeout=240_000)
+        self._wait_until_usable()
+        self.seconds["open"] = time.monotonic() - started
+
+    def reload(self) -> None:
+        """Load the page anew."""
+        self.page.reload(wait_until="domcontentloaded", timeout=240_000)
+        self._wait_until_usable()
+
+    def _wait_until_usable(self) -> None:
+        self.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=240_000)
+        self.page.wait_for_selector('[data-testid="queue-button"]', timeout=240_000)
         # While it starts, the front end trips over its own settings; a pack's files name themselves.
         self.errors = [error for error in self.errors if "/extensions/" in error]
-        self.seconds["open"] = time.monotonic() - started
+
+    def settle(self) -> None:
+        """Wait until what has changed is drawn."""
+        self.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
 
     def _on_console(self, message: ConsoleMessage) -> None:
         text = f"{message.text} {message.location.get('url', '')}"
@@ -63,7 +77,7 @@ class Editor:
         self.page.evaluate("workflow => window.app.loadGraphData(workflow)", workflow)
         count = len(workflow["nodes"])
         self.page.wait_for_function("count => window.app.graph._nodes.length === count", arg=count)
-        self.page.wait_for_timeout(500)  # drawing happens in later frames
+        self.settle()
         self.seconds["load_graph"] = time.monotonic() - started
 
     def prompt(self) -> dict[str, Any]:
@@ -76,7 +90,7 @@ class Editor:
             "() => window.app.graph._nodes.map(n => n.type).filter(t => !LiteGraph.registered_node_types[t])"
         )
 
-    def queue(self, timeout: float = 120.0) -> dict[str, Any]:
+    def queue(self, timeout: float = 600.0) -> dict[str, Any]:
         """Press the Run button and wait for the end of that prompt; the host's record of it."""
         before = set(self.host.client.json("/history"))
         started = time.monotonic()
@@ -85,7 +99,7 @@ class Editor:
             history = self.host.client.json("/history")
             fresh = [record for key, record in history.items() if key not in before]
             if fresh:
-                self.page.wait_for_timeout(700)  # let the page show the results
+                self.settle()
                 self.seconds["queue"] = time.monotonic() - started
                 return fresh[0]
             self.page.wait_for_timeout(100)

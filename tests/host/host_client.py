@@ -65,7 +65,7 @@ class HostClient:
         self.address = address
         self.client_id = uuid.uuid4().hex
 
-    def request(self, path: str, body: Any = None, timeout: float = 30.0) -> bytes:
+    def request(self, path: str, body: Any = None, timeout: float = 120.0) -> bytes:
         """GET `path`, or POST `body` as JSON to it; the raw answer. Raises `urllib.error.HTTPError`."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if data is None else {"Content-Type": "application/json"}
@@ -73,7 +73,7 @@ class HostClient:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.read()
 
-    def json(self, path: str, body: Any = None, timeout: float = 30.0) -> Any:
+    def json(self, path: str, body: Any = None, timeout: float = 120.0) -> Any:
         """The same, decoded; None for an empty answer."""
         answer = self.request(path, body, timeout)
         return json.loads(answer) if answer else None
@@ -103,7 +103,7 @@ class HostClient:
     def run(
         self,
         prompt: dict[str, Any],
-        timeout: float = 120.0,
+        timeout: float = 600.0,
         on_message: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> Run:
         """Queue a prompt in API format and wait until it ended in whatever way.
@@ -116,7 +116,7 @@ class HostClient:
         client_id = uuid.uuid4().hex
         started = time.monotonic()
         connection = websocket.create_connection(
-            f"ws://{self.address}/ws?clientId={client_id}", timeout=10, max_size=None
+            f"ws://{self.address}/ws?clientId={client_id}", timeout=60, max_size=None
         )
         try:
             run = Run(self.submit(prompt, client_id))
@@ -148,7 +148,7 @@ class HostClient:
         run.outputs = self.history(run.prompt_id).get("outputs", {})
         return run
 
-    def history(self, prompt_id: str, timeout: float = 10.0) -> dict[str, Any]:
+    def history(self, prompt_id: str, timeout: float = 60.0) -> dict[str, Any]:
         """The host's record of a finished prompt; it is written shortly after the last message."""
         end = time.monotonic() + timeout
         while True:

@@ -103,6 +103,13 @@ def write(folder: Path) -> Path:
     return folder
 
 
+def write_broken(folder: Path) -> Path:
+    """Write a pack that cannot be loaded into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "__init__.py").write_text("async def comfy_entrypoint():\n    raise OSError('broken on purpose')\n")
+    return folder
+
+
 def prompt(steps: int = 3, grey: float = 0.5, fail: bool = False) -> dict:
     """Probe -> Show in API format."""
     return {

@@ -25,7 +25,7 @@ def small() -> graphs.Prompt:
 
 def failed(host, prompt: graphs.Prompt) -> tuple[str, str]:
     """The node that failed, and its message, whose kind is told by a short name."""
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "error", run.status
     kind, message = run.error["exception_type"], run.error["exception_message"].strip()
     assert kind.startswith("reenact.")
@@ -258,6 +258,6 @@ def test_after_an_error_the_rest_is_kept(host):
     prompt["6"]["inputs"] |= {"strategy": "regional", "strategy.eyes": 9}
     failed(host, prompt)
     prompt["6"]["inputs"]["strategy.eyes"] = 2
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert {"3", "4", "5"} <= set(run.cached)

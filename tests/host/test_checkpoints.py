@@ -46,7 +46,7 @@ def test_checkpoint_in_the_models_folder_is_listed_and_runs(host, name):
     assert repr(model) in str(host.client.object_info("ReenactLoadModel"))
     prompt = graphs.five_stages(frames=2)
     prompt["2"]["inputs"]["model"] = model
-    run = host.client.run(prompt, timeout=240)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(graphs.pictures(host, run, "8")) == 2
 
@@ -65,7 +65,7 @@ def test_damaged_checkpoint_is_explained(host):
     (folder / "broken.safetensors").write_bytes(b"nothing")
     prompt = graphs.five_stages()
     prompt["2"]["inputs"]["model"] = "reenact/broken.safetensors"
-    run = host.client.run(prompt, timeout=60)
+    run = host.client.run(prompt)
     assert run.status == "error"
     assert run.error["node_id"] == "2"
     assert "broken.safetensors" in run.error["exception_message"]

@@ -35,7 +35,7 @@ def test_fusions_are_compared_and_measured(host):
     prompt["31"] = node("MaskToImage", mask=["30", 4])
     for number, link in {"32": ["30", 0], "33": ["30", 1], "34": ["30", 2], "35": ["30", 3], "36": ["31", 0]}.items():
         prompt[number] = show(link)
-    run = host.client.run(prompt, timeout=240)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     grid = pictures(host, run, "21")
     assert len(grid) == FRAMES
@@ -63,7 +63,7 @@ def test_comparisons_that_make_no_sense_are_explained(host, change, message):
         links["fusions__fused2"] = ["6", 0]
     prompt["20"] = node("ReenactCompare", **links, **change)
     prompt["21"] = show(["20", 0])
-    run = host.client.run(prompt, timeout=240)
+    run = host.client.run(prompt)
     assert run.status == "error"
     assert message in run.error["exception_message"]
 
@@ -72,6 +72,6 @@ def test_comparisons_that_make_no_sense_are_explained(host, change, message):
 def test_a_space_that_the_model_lacks_is_explained(host, space):
     prompt = five_stages(frames=FRAMES)
     prompt["6"]["inputs"]["space"] = space
-    run = host.client.run(prompt, timeout=240)
+    run = host.client.run(prompt)
     assert run.status == "error"
     assert "face_mesh fuses images" in run.error["exception_message"]

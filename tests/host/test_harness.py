@@ -7,7 +7,6 @@ import io
 import probe_pack
 import pytest
 from host_client import PromptRejectedError
-from host_server import HostServer, host_tree
 from PIL import Image
 
 pytestmark = pytest.mark.host
@@ -17,17 +16,12 @@ def test_host_loads_the_probe_pack(host):
     info = host.client.object_info("HarnessProbe")["HarnessProbe"]
     assert list(info["input"]["required"]) == ["steps", "grey", "fail"]
     assert info["output"] == ["IMAGE"]
-    assert host.import_failures() == [], host.log()[-3000:]
 
 
-@pytest.mark.skipif(host_tree() is None, reason="no host in this environment; run scripts/setup_host.py")
-def test_broken_pack_is_named_as_an_import_failure(tmp_path):
-    broken = tmp_path / "broken_source"
-    broken.mkdir()
-    (broken / "__init__.py").write_text("async def comfy_entrypoint():\n    raise OSError('broken on purpose')\n")
-    with HostServer(tmp_path / "base", {"broken": broken}) as other:
-        failures = other.import_failures()
-    assert any("broken on purpose" in line for line in failures)
+def test_the_pack_that_is_broken_on_purpose_is_the_only_import_failure(host):
+    failures = host.import_failures()
+    assert any("broken on purpose" in line for line in failures), host.log()[-3000:]
+    assert [line for line in failures if "broken" not in line] == []
 
 
 def test_unknown_node_has_no_info(host):
@@ -69,7 +63,7 @@ def test_interrupt_stops_a_run(host):
 
     run = host.client.run(probe_pack.prompt(steps=600), on_message=stop_at_first_progress)
     assert run.status == "interrupted"
-    assert run.seconds < 15
+    assert len(run.progress) < 300, "long before its end"
 
 
 def test_invalid_prompt_is_rejected(host):

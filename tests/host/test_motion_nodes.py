@@ -12,7 +12,7 @@ SAMPLE = "driving.motion.safetensors [sample]"
 
 
 def run(host, prompt: Prompt):
-    done = host.client.run(prompt, timeout=180)
+    done = host.client.run(prompt)
     assert done.status == "success", done.error
     return done
 
@@ -64,7 +64,7 @@ def test_defaults_hand_the_motion_on(host):
 )
 def test_what_is_missing_is_named(host, inputs, says):
     prompt = {"1": {"class_type": "ReenactMakeMotion", "inputs": inputs}, "2": show(["1", 1])}
-    done = host.client.run(prompt, timeout=60)
+    done = host.client.run(prompt)
     assert done.status == "error"
     assert says in done.error["exception_message"]
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_done_is_explained(host, editing, saving, says):
         "2": node("ReenactEditMotion", motion=["1", 0], **editing),
         "3": node("ReenactSaveMotion", motion=["2", 0], filename_prefix=saving),
     }
-    done = host.client.run(prompt, timeout=60)
+    done = host.client.run(prompt)
     assert done.status == "error"
     assert says in done.error["exception_message"]
 

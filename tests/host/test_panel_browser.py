@@ -40,19 +40,34 @@ def make_dynamic(route, choices: dict) -> None:
     route.fulfill(response=answer, json=info)
 
 
-def reload(editor) -> None:
-    """Load the page anew."""
-    editor.page.reload(wait_until="domcontentloaded", timeout=120_000)
-    editor.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=120_000)
-    editor.page.wait_for_selector('[data-testid="queue-button"]', timeout=120_000)
-    editor.errors = [error for error in editor.errors if "/extensions/" in error]
+@pytest.fixture
+def dynamic_editor(editor, lane):
+    """The editor on a host whose strategies are a DynamicCombo."""
+    info = editor.host.client.object_info("ReenactFuseReferences")["ReenactFuseReferences"]["input"]
+    if info["required"]["strategy"][0] == "COMFY_DYNAMICCOMBO_V3":
+        yield editor
+        return
+    if lane[0] == "pinned":
+        pytest.skip("this front end does not know dynamic choices")
+    choices = editor.host.client.json("/api/reenact/panel/choices")
+    editor.page.route("**/object_info", lambda route: make_dynamic(route, choices))
+    editor.reload()
+    yield editor
+    editor.page.unroute("**/object_info")
+    editor.reload()
 
 
-def run_five_stages(editor) -> None:
-    editor.host.client.free()
+def set_theme(editor, name: str) -> None:
+    editor.page.evaluate("(name) => window.app.extensionManager.setting.set('Comfy.ColorPalette', name)", name)
+
+
+def run_five_stages(editor, smoothing: float) -> None:
+    """With another smoothing in each test the fusion runs anew, on warps the host may have kept."""
     editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
+    editor.page.wait_for_selector(".reenact-panel", state="detached")  # there is none before the first run
     editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 128])
-    record = editor.queue(timeout=300)
+    editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "smoothing", smoothing])
+    record = editor.queue()
     assert record["status"]["status_str"] == "success", record["status"]
 
 
@@ -66,7 +81,6 @@ def changed(editor, before: str) -> str:
     editor.page.wait_for_function(
         "(before) => { const now = document.querySelector('.reenact-stage img')?.src; return now && now !== before }",
         arg=before,
-        timeout=60_000,
     )
     return picture(editor)
 
@@ -74,13 +88,11 @@ def changed(editor, before: str) -> str:
 def test_panel_drags_swaps_and_writes_back(editor, request):
     tag = request.node.callspec.id
     page = editor.page
-    editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
-    assert page.locator(".reenact-panel").count() == 0, "nothing before the first run"
-    run_five_stages(editor)
-    page.wait_for_selector(PANEL, timeout=60_000)
+    run_five_stages(editor, 0.6)
+    page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     page.evaluate(CLOSE_UP, 0.9)
-    page.wait_for_timeout(600)
+    editor.settle()
     editor.screenshot(f"panel_{tag}")
     ended = len(editor.host.client.json("/history"))
 
@@ -112,9 +124,9 @@ def test_panel_drags_swaps_and_writes_back(editor, request):
     shown = changed(editor, shown)
     page.select_option(f"{PANEL} >> select[aria-label=overlay]", "attribution")
     shown = changed(editor, shown)
-    page.wait_for_timeout(400)
+    editor.settle()
     editor.screenshot(f"panel_attribution_{tag}")
-    assert re.search(r"\d+ ms", page.inner_text(f"{PANEL} >> .reenact-status"))
+    page.wait_for_selector(f"{PANEL} >> .reenact-status >> text=/\\d+ ms/")
 
     # The other way round: what is typed into the node moves the panel.
     page.keyboard.press("Escape")
@@ -126,25 +138,17 @@ def test_panel_drags_swaps_and_writes_back(editor, request):
     assert len(editor.host.client.json("/history")) == ended, "nothing was queued"
 
     # The next run uses the settings; the panel stays one.
-    record = editor.queue(timeout=120)
+    record = editor.queue()
     assert record["status"]["status_str"] == "success", record["status"]
     assert page.locator(".reenact-panel").count() == 1
     assert editor.errors == [], "\n".join(editor.errors)
 
 
-def test_panel_writes_the_widgets_of_a_dynamic_choice(editor, lane, request):
+def test_panel_writes_the_widgets_of_a_dynamic_choice(dynamic_editor, request):
     """Only the chosen strategy has widgets, which come and go with the choice."""
-    info = editor.host.client.object_info("ReenactFuseReferences")["ReenactFuseReferences"]["input"]
-    dynamic = info["required"]["strategy"][0] == "COMFY_DYNAMICCOMBO_V3"
-    if lane[0] == "pinned" and not dynamic:
-        pytest.skip("this front end does not know dynamic choices")
-    page = editor.page
-    if not dynamic:
-        choices = editor.host.client.json("/api/reenact/panel/choices")
-        page.route("**/object_info", lambda route: make_dynamic(route, choices))
-        reload(editor)
-    run_five_stages(editor)
-    page.wait_for_selector(PANEL, timeout=60_000)
+    editor, page = dynamic_editor, dynamic_editor.page
+    run_five_stages(editor, 0.5)
+    page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     names = page.evaluate(NAMES)
     assert not [name for name in names if name.startswith("strategy.")], names
@@ -153,7 +157,7 @@ def test_panel_writes_the_widgets_of_a_dynamic_choice(editor, lane, request):
     page.fill(f"{PANEL} >> input[aria-label=eyes]", "2")
     shown = changed(editor, shown)
     page.evaluate(CLOSE_UP, 0.8)
-    page.wait_for_timeout(600)
+    editor.settle()
     editor.screenshot(f"panel_dynamic_{request.node.callspec.id}")
     inputs = next(n["inputs"] for n in editor.prompt().values() if n["class_type"] == "ReenactFuseReferences")
     assert (inputs["strategy"], inputs["strategy.eyes"]) == ("regional", 2)
@@ -168,10 +172,9 @@ def test_panel_writes_the_widgets_of_a_dynamic_choice(editor, lane, request):
 def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request):
     tag = request.node.callspec.id
     page = editor.page
-    editor.host.client.request("/api/settings", {"Comfy.ColorPalette": "light"})
-    reload(editor)
-    run_five_stages(editor)
-    page.wait_for_selector(PANEL, timeout=60_000)
+    set_theme(editor, "light")
+    run_five_stages(editor, 0.4)
+    page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     page.evaluate(
         """() => {
@@ -180,7 +183,7 @@ def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request
     }"""
     )
     page.evaluate(CLOSE_UP, 0.9)
-    page.wait_for_timeout(600)
+    editor.settle()
     editor.screenshot(f"panel_light_small_{tag}")
     stage = page.locator(f"{PANEL} >> .reenact-stage").bounding_box()
     assert stage is not None
@@ -189,12 +192,10 @@ def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request
     editor.host.client.free()
     other = {"1": {"class_type": "ReenactSample", "inputs": {"driving": "same person"}}}
     other["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
-    assert editor.host.client.run(other, timeout=120).status == "success"
+    assert editor.host.client.run(other).status == "success"
     page.select_option(f"{PANEL} >> select[aria-label=strategy]", "mean")
-    page.wait_for_selector(
-        "text=The warps of this run are not in memory any more. Run the graph again.", timeout=20_000
-    )
+    page.wait_for_selector("text=The warps of this run are not in memory any more. Run the graph again.")
     assert picture(editor) == shown
-    editor.host.client.request("/api/settings", {"Comfy.ColorPalette": "dark"})
+    set_theme(editor, "dark")
     noise = re.compile(r"\b410\b")
     assert [error for error in editor.errors if not noise.search(error)] == []
