@@ -33,7 +33,7 @@ from reenact_core.motion_models.thin_plate_model import ThinPlateModel
 from reenact_core.retargeting import Transfer
 from reenact_core.types import DrivingMotion, Faces, References
 from reenact_core.warping import WarpedReferences
-from scripts.check_golden import TABLES, fill_model, images_of
+from scripts.check_golden import TABLES, images_of
 from tests.golden.golden import read_table, sample
 
 from ..faces import posed_faces, psnr, still, texture, turned
@@ -291,7 +291,7 @@ def test_half_precision_stays_near(small):
     exact = painted(warped_by(bound(small), references, Transfer.RELATIVE), "confidence")
     model = bound(small)
     model.network.to(torch.bfloat16)
-    for strategy in strategy_names():
+    for strategy in strategy_names() if small.name == "first_order" else ["confidence"]:
         result = painted(warped_by(model, references, Transfer.RELATIVE), strategy)
         assert result.dtype == torch.float32
         assert result.isfinite().all()
@@ -302,7 +302,7 @@ def test_half_precision_stays_near(small):
 @every_model
 @pytest.mark.parametrize("stage", ["references", "warp", "decode"])
 def test_overflow_is_computed_again_in_float32(small, stage, caplog, monkeypatch):
-    exact = painted(warped_by(bound(small), people(2), Transfer.RELATIVE))
+    exact = painted(warped_by(bound(small), people(2), Transfer.RELATIVE, frames=1))
     model = bound(small)
     model.network.to(torch.float16)
     name = {"references": "appearance", "warp": "warp_network", "decode": "paint"}[stage]
@@ -319,7 +319,7 @@ def test_overflow_is_computed_again_in_float32(small, stage, caplog, monkeypatch
 
     monkeypatch.setattr(model, name, spoilt)
     with caplog.at_level(logging.WARNING):
-        result = painted(warped_by(model, people(2), Transfer.RELATIVE))
+        result = painted(warped_by(model, people(2), Transfer.RELATIVE, frames=1))
     assert "goes on in float32" in caplog.text
     assert result.isfinite().all()
     assert (result - exact).abs().mean() < 0.02
@@ -421,9 +421,9 @@ class WholeImage:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GOLDEN)
-def test_one_reference_reproduces_the_published_model(name, monkeypatch):
-    golden = np.load(TABLES / f"{name}.npz")
-    model = KINDS[name](fill_model(name, golden))
+def test_one_reference_reproduces_the_published_model(name, filled, monkeypatch):
+    golden, network = filled(name)
+    model = KINDS[name](network)
     for role in ("reference_framing", "driving_framing"):
         monkeypatch.setattr(type(model), role, WholeImage())
     references = images_of(golden, "reference", 1)

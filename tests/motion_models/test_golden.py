@@ -30,9 +30,8 @@ def test_first_pair(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARRAYS)
 @torch.inference_mode()
-def test_every_array(name):
-    golden = np.load(TABLES / f"{name}.npz")
-    rows = list(compare(name, golden, fill_model(name, golden)))
+def test_every_array(name, filled):
+    rows = list(compare(name, *filled(name)))
     assert [row for row in rows if not row.ok] == []
 
 
