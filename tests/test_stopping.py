@@ -75,8 +75,8 @@ def test_a_long_call_of_another_library_is_left_alone(button):
     over = threading.Event()
     started = time.monotonic()
     with pytest.raises(StoppedError):
-        watched(lambda: over.wait(20))
-    assert time.monotonic() - started < 5
+        watched(lambda: over.wait(120))
+    assert time.monotonic() - started < 60
     over.set()
 
 

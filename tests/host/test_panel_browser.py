@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -10,6 +11,7 @@ from test_editor import SET_WIDGET, WORKFLOW
 
 pytestmark = [pytest.mark.host, pytest.mark.browser]
 
+RUNS = itertools.count()
 PANEL = ".reenact-panel >> visible=true"
 CLOSE_UP = """(zoom) => {
     const node = window.app.graph._nodes.find((n) => n.type === 'ReenactFuseReferences')
@@ -61,12 +63,12 @@ def set_theme(editor, name: str) -> None:
     editor.page.evaluate("(name) => window.app.extensionManager.setting.set('Comfy.ColorPalette', name)", name)
 
 
-def run_five_stages(editor, smoothing: float) -> None:
-    """With another smoothing in each test the fusion runs anew, on warps the host may have kept."""
+def run_five_stages(editor) -> None:
+    """With another smoothing each time the fusion runs anew, on warps the host may have kept."""
     editor.load_graph(json.loads(WORKFLOW.read_text(encoding="utf-8")))
     editor.page.wait_for_selector(".reenact-panel", state="detached")  # there is none before the first run
     editor.page.evaluate(SET_WIDGET, ["ReenactWarpPerReference", "size", 128])
-    editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "smoothing", smoothing])
+    editor.page.evaluate(SET_WIDGET, ["ReenactFuseReferences", "smoothing", 0.5 + next(RUNS) / 100])
     record = editor.queue()
     assert record["status"]["status_str"] == "success", record["status"]
 
@@ -88,7 +90,7 @@ def changed(editor, before: str) -> str:
 def test_panel_drags_swaps_and_writes_back(editor, request):
     tag = request.node.callspec.id
     page = editor.page
-    run_five_stages(editor, 0.6)
+    run_five_stages(editor)
     page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     page.evaluate(CLOSE_UP, 0.9)
@@ -147,7 +149,7 @@ def test_panel_drags_swaps_and_writes_back(editor, request):
 def test_panel_writes_the_widgets_of_a_dynamic_choice(dynamic_editor, request):
     """Only the chosen strategy has widgets, which come and go with the choice."""
     editor, page = dynamic_editor, dynamic_editor.page
-    run_five_stages(editor, 0.5)
+    run_five_stages(editor)
     page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     names = page.evaluate(NAMES)
@@ -173,7 +175,7 @@ def test_panel_in_a_light_theme_a_small_node_and_without_its_run(editor, request
     tag = request.node.callspec.id
     page = editor.page
     set_theme(editor, "light")
-    run_five_stages(editor, 0.4)
+    run_five_stages(editor)
     page.wait_for_selector(PANEL)
     shown = changed(editor, "")
     page.evaluate(

@@ -22,26 +22,28 @@ FEED = """([name, value]) => {
     source.widgets[0].callback?.(value)
 }"""
 STATUS = f"{PANEL} >> .reenact-status"
+WRONG = f"{STATUS}.reenact-wrong"
+DRAWN = f"{STATUS} >> text=/^\\d+ ms/"
 
 
 @pytest.fixture
 def panel(editor):
     """The page with the panel of a run that went well."""
     run_five_stages(editor)
-    editor.page.wait_for_selector(PANEL, timeout=60_000)
+    editor.page.wait_for_selector(PANEL)
     changed(editor, "")
-    editor.page.wait_for_function(
-        "() => /^\\d+ ms/.test(document.querySelector('.reenact-status').textContent)", timeout=20_000
-    )
+    editor.page.wait_for_selector(DRAWN)
     return editor
 
 
 def failed(editor) -> None:
-    """Run the graph, which fails, and close what the host shows of it."""
-    record = editor.queue(timeout=120)
+    """Run the graph, which fails, wait until the panel tells of it, and close what the host shows."""
+    record = editor.queue()
     assert record["status"]["status_str"] == "error", record["status"]
+    editor.page.wait_for_selector(WRONG)
+    editor.settle()
     editor.page.keyboard.press("Escape")
-    editor.page.wait_for_timeout(500)
+    editor.page.wait_for_selector(".p-dialog-mask", state="hidden")
 
 
 def test_a_run_that_failed_before_the_panel_is_told_in_it(panel, request):
@@ -52,7 +54,7 @@ def test_a_run_that_failed_before_the_panel_is_told_in_it(panel, request):
     assert said.startswith("Load References: `strengths` is 'many'; it must be numbers"), said
     assert said.endswith("Shown is the run before.")
     page.evaluate(CLOSE_UP, 0.8)
-    page.wait_for_timeout(600)
+    panel.settle()
     panel.screenshot(f"panel_failed_{request.node.callspec.id}")
 
     # What is still in memory can be looked at, and what went wrong stays in sight.
@@ -62,15 +64,12 @@ def test_a_run_that_failed_before_the_panel_is_told_in_it(panel, request):
         """(before) => document.querySelector('.reenact-stage img').src !== before
             || document.querySelector('.reenact-status').textContent.startsWith('The warps of this run')""",
         arg=before,
-        timeout=30_000,
     )
-    assert page.locator(f"{PANEL} >> .reenact-status.reenact-wrong").count() == 1
+    assert page.locator(WRONG).count() == 1
 
     page.evaluate(SET_WIDGET, ["ReenactLoadReferences", "strengths", "1"])
-    assert panel.queue(timeout=300)["status"]["status_str"] == "success"
-    page.wait_for_function(
-        "() => /^\\d+ ms/.test(document.querySelector('.reenact-status').textContent)", timeout=20_000
-    )
+    assert panel.queue()["status"]["status_str"] == "success"
+    page.wait_for_selector(DRAWN)
 
 
 def test_linked_settings_are_shown_as_they_were_used(panel, request):
@@ -80,12 +79,10 @@ def test_linked_settings_are_shown_as_they_were_used(panel, request):
     said = page.inner_text(STATUS)
     assert said.startswith("Fuse References: `smoothing` is 2.0, but must be a number from 0.0 to 0.95."), said
     page.evaluate(FEED, ["smoothing", 0.3])
-    assert panel.queue(timeout=120)["status"]["status_str"] == "success"
+    assert panel.queue()["status"]["status_str"] == "success"
     slider = page.locator(f"{PANEL} >> input[aria-label=smoothing]")
-    page.wait_for_function(
-        "() => document.querySelector('.reenact-panel input[aria-label=smoothing]').value === '0.3'", timeout=20_000
-    )
+    page.wait_for_function("() => document.querySelector('.reenact-panel input[aria-label=smoothing]').value === '0.3'")
     assert slider.is_disabled()
     page.evaluate(CLOSE_UP, 0.8)
-    page.wait_for_timeout(600)
+    panel.settle()
     panel.screenshot(f"panel_linked_{request.node.callspec.id}")
