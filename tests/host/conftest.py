@@ -20,12 +20,15 @@ if str(HERE) not in sys.path:
 
 LANES = (("pinned", False), ("newest", True))
 ALL_LANES = (("pinned", False), ("pinned", True), ("newest", False), ("newest", True))
+OTHER_HOST_LANES = (("newest", False), ("newest", True))  # the pinned front end is not made for another host
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each browser test once per front end lane."""
     if "lane" in metafunc.fixturenames:
         lanes = ALL_LANES if os.environ.get("REENACT_HOST_LANES") == "all" else LANES
+        if os.environ.get("REENACT_HOST_TREE"):
+            lanes = OTHER_HOST_LANES
         ids = [f"{front_end}-{'vue' if vue else 'canvas'}" for front_end, vue in lanes]
         metafunc.parametrize("lane", lanes, ids=ids, scope="session")
 
