@@ -32,6 +32,8 @@ from . import convert
 
 log = logging.getLogger(__name__)
 
+MOST_RATE = 1000  # frames per second
+
 
 class Audio(TypedDict):
     """The host's AUDIO."""
@@ -57,13 +59,17 @@ def frame_rate_of(number: float) -> Fraction:
     Raises:
         VideoError: it is not a positive number.
     """
-    if not 0 < number < math.inf:
-        raise VideoError(f"The frame rate is {number}; it must be more than 0.")
+    _check_rate(number)
     for nominal in (24, 30, 48, 60, 120):
         broadcast = Fraction(nominal * 1000, 1001)
         if abs(float(broadcast) - number) < 0.004:
             return broadcast
     return Fraction(number).limit_denominator(1001)
+
+
+def _check_rate(rate: float | Fraction) -> None:
+    if not 0 < rate <= MOST_RATE:
+        raise VideoError(f"The frame rate is {float(rate):g}; it must be more than 0, and at most {MOST_RATE}.")
 
 
 def clip_of_images(images: Tensor, frame_rate: Fraction, audio: Audio | None = None, name: str = "images") -> Clip:
@@ -102,6 +108,7 @@ def _loaded(video: Input.Video) -> Clip:
     parts = video.get_components()
     if len(parts.images) == 0:
         raise VideoError("The video has no frames. Check the node that made it.")
+    _check_rate(parts.frame_rate)
     return clip_of_images(parts.images, Fraction(parts.frame_rate), parts.audio, "video")
 
 

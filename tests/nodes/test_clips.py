@@ -189,7 +189,15 @@ def test_decimal_frame_rates(clips, number, rate):
     assert clips.frame_rate_of(number) == rate
 
 
-@pytest.mark.parametrize("number", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("number", [0.0, -1.0, 1e9, float("nan"), float("inf")])
 def test_impossible_frame_rates(clips, pack, number):
     with pytest.raises(pack("reenact_core.errors").VideoError, match="frame rate"):
         clips.frame_rate_of(number)
+
+
+@pytest.mark.parametrize("rate", [Fraction(0), Fraction(10**9)])
+def test_videos_made_of_pictures_have_possible_frame_rates(clips, pack, host_modules, rate):
+    parts = host_modules.Types.VideoComponents(images=torch.zeros(2, 8, 8, 3), frame_rate=rate)
+    error = pack("reenact_core.errors").VideoError
+    with pytest.raises(error, match="frame rate"), clips.open_clip(host_modules.InputImpl.VideoFromComponents(parts)):
+        pass
