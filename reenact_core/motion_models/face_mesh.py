@@ -25,7 +25,7 @@ from .mesh_boxes import steady_boxes
 from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
 from .mesh_lookup import look_up, places_at
-from .mesh_mouth import CHEEKS, darken, from_one, hold_teeth, shows_inside, unknown_share
+from .mesh_mouth import CHEEKS, close_lips, darken, from_one, hold_teeth, shows_inside, unknown_share
 from .mesh_network import (
     DECISION,
     DETAIL,
@@ -117,6 +117,7 @@ class FaceMesh(MotionModel):
         may_stop()
         place_irises(places, encoded.faces.landmarks, share, local)
         may_stop()
+        close_lips(places, flows.vertices, encoded.faces.landmarks, share, local)
         hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local)
         may_stop()
         features = look_up(encoded.images, encoded.pixels, places)

@@ -21,7 +21,7 @@ from .. import geometry
 from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS
 from .mesh_flows import Flows, face_height, lip_gap
 from .mesh_network import DECISION
-from .mesh_seams import draw, triangles_between, window_grid, windows, windows_of
+from .mesh_seams import RIM, draw, triangles_between, window_grid, windows, windows_of
 
 WIDER = (1.2, 1.7)  # how much further the mouth opens than in the reference where this begins, and is complete
 ROUND = (0.3, 0.45)  # height over width of a mouth that begins to be round, and of one that is
@@ -32,9 +32,12 @@ TURNED = 0.01  # the same for heads turned apart by one degree
 CONTRARY = 1.0  # logits that a closed mouth costs for an open one, and the other way round
 ALIKE = (0.2, 0.8)  # lesser over larger opening of mouths that are contrary, and of those that are not
 CLOSED = 0.005  # face heights between closed lips
-SEAM = 2  # cells that the rims of lips are wide
+SHUT = (0.01, 0.02)  # opening in face heights of lips that are closed, and of lips that are not
+ONTO = 0.15  # of the opening that closes: how far on the upper lip its rim lies
+RIMS = 2  # cells that the rims of lips are wide
 SUBPIXEL = 4  # bits of a place that OpenCV draws at
 SHOWN = (0.25, 0.5)  # a reference's opening over the driving one that begins to show it, and that shows it all
+LARGE = (0.06, 0.1)  # opening in face heights of a mouth that begins to be wide open, and of one that is
 WHOLE = 144.0  # factor on what decides from which reference the inside of a mouth comes: one takes it all
 DARK = (0.35, 0.22, 0.22)  # of the cheeks' colour
 
@@ -85,6 +88,30 @@ def hold_teeth(places: Tensor, driving: Tensor, references: Tensor, share: Tenso
     return Hollow(corner.long(), unknown[:, :, None].to(places))
 
 
+def close_lips(places: Tensor, driving: Tensor, references: Tensor, share: Tensor, local: Tensor) -> None:
+    """Between closed lips show the upper one's rim, in place, not the teeth of a reference whose mouth is open.
+
+    Closed lips, too, are a pixel or two apart. Arguments as for `hold_teeth`, after `mesh_seams.redraw_seams`.
+    """
+    opening = lip_gap(driving)[:, None]
+    shut = (1 - _step(opening, SHUT)) * _contrary(opening, lip_gap(references))  # [T,R]
+    mouth, size = _mouth(), places.shape[2]
+    points = local[:, mouth.vertices]
+    side, corner = windows(points[..., :2], size)
+    if side < 2 or not bool((shut > 0).any()):
+        return
+    gaps = references[:, mouth.upper, :2] - references[:, mouth.lower, :2]  # [R,P,2]
+    onto = torch.zeros(len(references), len(mouth.vertices), 2)  # from where the vertices look
+    onto[:, torch.searchsorted(mouth.vertices, mouth.upper)] = (ONTO - RIM) * gaps
+    onto[:, torch.searchsorted(mouth.vertices, mouth.lower)] = (1 + ONTO + RIM) * gaps
+    values = F.pad(onto.movedim(0, 1).flatten(1), (0, 1), value=1.0).expand(len(local), -1, -1)
+    *more, inside = draw(points - F.pad(corner, (0, 1))[:, None], mouth.triangles, values, side).split(2, 1)
+    shut = shut[..., None, None] * geometry.sample(share.cpu(), window_grid(corner, side, size)) * inside  # [T,R,c,c]
+    change = torch.stack(more, 1).movedim(2, -1) * shut[..., None]
+    for window, much in zip(windows_of(places, corner, side), change.to(places)):
+        window += much
+
+
 def roundness(landmarks: Tensor) -> Tensor:
     """How round the open mouths of landmarks [T,478,3] are: [T], 0 where lips are closed or smile, 1 in an "oh"."""
     return _step(lip_gap(landmarks) / mouth_width(landmarks).clamp_min(1e-6), ROUND)
@@ -133,7 +160,7 @@ def between_lips(local: Tensor, cells: int) -> Tensor:
     for mask, points in zip(masks, local[:, list(INNER_LIPS), :2].clamp(-cells, 2 * cells).cpu().numpy(), strict=True):
         outline = [np.round((points - 0.5) * (1 << SUBPIXEL)).astype(np.int32)]
         cv2.fillPoly(mask, outline, 255, cv2.LINE_AA, SUBPIXEL)
-        cv2.polylines(mask, outline, True, 255, SEAM, cv2.LINE_AA, SUBPIXEL)
+        cv2.polylines(mask, outline, True, 255, RIMS, cv2.LINE_AA, SUBPIXEL)
     return torch.from_numpy(masks)[:, None].float() / 255
 
 
@@ -145,15 +172,24 @@ def unsuited(driving: Tensor, references: Tensor) -> Tensor:
     """
     asked, shown = lip_gap(driving)[:, None], lip_gap(references)
     apart = torch.hypot(asked - shown, mouth_width(driving)[:, None] - mouth_width(references))
-    alike = (torch.minimum(asked, shown) + CLOSED) / (torch.maximum(asked, shown) + CLOSED)
-    return UNLIKE * apart + CONTRARY * (1 - _step(alike, ALIKE))
+    return UNLIKE * apart + CONTRARY * _contrary(asked, shown)
+
+
+def _contrary(gap: Tensor, other: Tensor) -> Tensor:
+    """How far one of two mouths is open and the other closed, 0..1."""
+    alike = (torch.minimum(gap, other) + CLOSED) / (torch.maximum(gap, other) + CLOSED)
+    return 1 - _step(alike, ALIKE)
 
 
 def shows_inside(driving: Tensor, references: Tensor) -> Tensor:
     """How far nothing should be painted inside the lips of landmarks [T,478,3]: [T,R], 1 where the mouth is round, or
-    about as open in the reference of [R,478,3]."""
-    shown = lip_gap(references) / lip_gap(driving)[:, None].clamp_min(1e-6)
-    return torch.maximum(_step(shown, SHOWN), roundness(driving)[:, None])
+    wide open and about as open in the reference of [R,478,3].
+
+    What is painted into a mouth that is only a little open makes it look as open as the driver's.
+    """
+    opening = lip_gap(driving)[:, None]
+    shown = _step(lip_gap(references) / opening.clamp_min(1e-6), SHOWN) * _step(opening, LARGE)
+    return torch.maximum(shown, roundness(driving)[:, None])
 
 
 def mouth_width(landmarks: Tensor) -> Tensor:

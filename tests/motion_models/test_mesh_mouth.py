@@ -10,10 +10,12 @@ import torch
 from reenact_core import geometry
 from reenact_core.face_regions import LIP_PAIRS
 from reenact_core.motion_models import mesh_flows
+from reenact_core.motion_models.mesh_flows import in_boxes
 from reenact_core.motion_models.mesh_lookup import places_at
 from reenact_core.motion_models.mesh_mouth import (
     DARK,
     between_lips,
+    close_lips,
     darken,
     from_one,
     hold_teeth,
@@ -161,10 +163,29 @@ def test_of_two_like_mouths_the_one_that_the_network_likes_is_shown():
     assert float(shares[0, :, mask == 1].min()) > 0.99, "but a little more liking does not open a closed mouth"
 
 
-def test_nothing_is_painted_into_mouths_that_a_reference_shows():
-    wide = face(30).landmarks
-    corners = wide[:, [78, 308], 0].mean(1)
-    wide[..., 0] = corners + 6 * (wide[..., 0] - corners)  # six times as wide: not round
+def test_nothing_is_painted_into_wide_open_mouths_that_a_reference_shows():
     references = torch.cat([face(30).landmarks, face(0).landmarks])
-    assert shows_inside(wide, references).tolist() == [[1, 0]]
+    for gap, wanted in ((30, [1, 0]), (1, [0, 0])):
+        wide = face(gap).landmarks
+        corners = wide[:, [78, 308], 0].mean(1)
+        wide[..., 0] = corners + 6 * (wide[..., 0] - corners)  # six times as wide: not round
+        assert shows_inside(wide, references).tolist() == [wanted]
     assert shows_inside(face(60).landmarks, references).tolist() == [[1, 1]], "nor into round ones"
+
+
+def test_between_closed_lips_lies_the_upper_ones_rim():
+    closed, parted, wide = face(-2.8), face(0), face(30)  # at rest they are a little open
+    before = torch.rand(1, 2, SIZE, SIZE, 2)
+    for driving, changed in ((closed, [False, True]), (parted, [False, False])):
+        after = before.clone()
+        shares = torch.ones(1, 2, 64, 64)
+        close_lips(
+            after, driving.landmarks, joined(closed, wide).landmarks, shares, in_boxes(driving.landmarks, BOX) * SIZE
+        )
+        assert [not torch.equal(before[:, n], after[:, n]) for n in range(2)] == changed
+        if any(changed):
+            # Beside the lower lip's rim: up by most of the reference's opening, as far as a pixel's centre is off it.
+            column, row = pixel(closed, LOWER)
+            window = (after - before)[0, 1, row - 4 : row + 4, column - 4 : column + 4, 1]
+            opening = wide.landmarks[0, LOWER, 1] - wide.landmarks[0, UPPER, 1]
+            assert -1.25 * opening < window.min() < -0.6 * opening
