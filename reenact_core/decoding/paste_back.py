@@ -28,14 +28,15 @@ def paste(plate: Tensor, crops: Tensor, boxes: Tensor, mask: Tensor) -> tuple[Te
     """
     height, width = plate.shape[-2:]
     side = mask.shape[-1]
-    if crops.shape[-1] != side:
-        crops = _resized(crops, side).clamp_(0, 1)
     images = plate.expand(len(crops), -1, -1, -1).clone()
     masks = torch.zeros_like(images[:, :1])
     for t, (left, top, _) in enumerate(boxes.tolist()):
         on_plate, in_box = _overlap(left, top, side, (height, width))
         inner = _open_edges(mask, left < 0, left + side > width, top < 0, top + side > height)
-        images[t][on_plate].lerp_(crops[t][in_box].to(plate), inner[in_box])
+        crop = crops[t : t + 1]
+        if crop.shape[-1] != side:  # one at a time: all together are the most memory that decoding takes
+            crop = _resized(crop, side).clamp_(0, 1)
+        images[t][on_plate].lerp_(crop[0][in_box].to(plate), inner[in_box])
         masks[t][on_plate] = inner[in_box]
     return images, masks
 
