@@ -87,8 +87,14 @@ class HostClient:
         self.request("/interrupt", {})
 
     def free(self) -> None:
-        """Ask the host to unload models and forget cached results before its next prompt."""
+        """Have the host unload models and forget cached results.
+
+        It does so before or after the first prompt that comes next, so two that hardly do anything follow.
+        """
         self.request("/free", {"unload_models": True, "free_memory": True})
+        small = {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}}
+        for _ in range(2):
+            self.run({"1": small, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
 
     def submit(self, prompt: dict[str, Any], client_id: str | None = None) -> str:
         """Queue a prompt in API format without waiting; its id. Raises PromptRejectedError."""

@@ -160,6 +160,7 @@ def place_blueprint(page, place: tuple[int, int], tries: int = 6) -> None:
 
 def test_blueprint_can_be_placed_twice(editor):
     """As a user does it, from the search box: two independent sets of the stages."""
+    editor.reload()  # a side bar or a message that another test left open would take the mouse
     editor.load_graph({"nodes": [], "links": [], "version": 0.4, "last_node_id": 0, "last_link_id": 0})
     editor.page.evaluate("() => window.app.canvas.ds.reset()")  # or one might lie where the other is to be
     place_blueprint(editor.page, (500, 250))

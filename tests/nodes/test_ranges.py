@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterator
 
 import pytest
+
+from .listing import all_nodes
 
 pytestmark = pytest.mark.host
 
@@ -18,14 +19,13 @@ def pack(pack, request, monkeypatch):
         features = pack("nodes.features")
         for name in ("DYNAMIC_COMBO", "AUTOGROW", "ADVANCED"):
             monkeypatch.setattr(features, name, False)
-    pack("nodes.folders").register()
     return pack
 
 
 def numbers(pack) -> Iterator[tuple[type, object, bool]]:
     """Every node's inputs for numbers, and whether they are whole."""
     io = pack("nodes.features").io
-    for node in asyncio.run(pack("nodes").ReenactExtension().get_node_list()):
+    for node in all_nodes(pack):
         for given in node.define_schema().inputs:
             if isinstance(given, (io.Int.Input, io.Float.Input)):
                 yield node, given, isinstance(given, io.Int.Input)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from .listing import all_nodes
 
 pytestmark = pytest.mark.host
 
 
 @pytest.fixture(scope="module")
 def nodes(pack):
-    pack("nodes.folders").register()
-    listed = pack("nodes").ReenactExtension().get_node_list()
-    with ThreadPoolExecutor(1) as thread:  # browser tests leave a running event loop in this one
-        return thread.submit(asyncio.run, listed).result()
+    return all_nodes(pack)
 
 
 def test_checks_of_a_node_take_its_dynamic_inputs(nodes, host_modules):
