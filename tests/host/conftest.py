@@ -8,6 +8,7 @@ REENACT_CHROMIUM    the browser, /usr/bin/chromium unless told
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,5 +101,6 @@ def editor(page, request: pytest.FixtureRequest) -> Iterator:
     failed = request.session.testsfailed
     page.errors.clear()
     yield page
-    if request.session.testsfailed > failed:  # nothing it left open is to stand in the way of others
-        page.reload()
+    if request.session.testsfailed > failed:
+        page.screenshot(re.sub(r"\W+", "_", f"failed_{request.node.name}"))
+        page.reload()  # nothing it left open is to stand in the way of others

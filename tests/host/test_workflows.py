@@ -164,7 +164,7 @@ def test_blueprint_can_be_placed_twice(editor):
     editor.load_graph({"nodes": [], "links": [], "version": 0.4, "last_node_id": 0, "last_link_id": 0})
     editor.page.evaluate("() => window.app.canvas.ds.reset()")  # or one might lie where the other is to be
     place_blueprint(editor.page, (500, 250))
-    place_blueprint(editor.page, (900, 650))
+    place_blueprint(editor.page, (250, 650))  # beside the first, which is large
     assert editor.page.evaluate(COUNT) == 2
     editor.page.evaluate(
         """() => {
