@@ -139,7 +139,7 @@ class FaceMesh(MotionModel):
             confidence = confidence * (1 - DOUBT * unknown)
             scores = None if scores is None else scores - unknown * scores.new_tensor(DECISION)[:, None, None]
         if scores is not None:
-            scores = from_one(scores, flows, encoded.faces.landmarks)
+            scores = from_one(scores, flows, encoded.faces.landmarks, prior.to(scores))
         shares = None
         if encoded.extent is not None:
             shares = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)

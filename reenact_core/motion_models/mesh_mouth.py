@@ -30,6 +30,7 @@ CHEEKS = (50, 280)
 UNLIKE = 8.0  # logits that a difference of mouths by one face height costs
 TURNED = 0.01  # the same for heads turned apart by one degree
 CONTRARY = 1.0  # logits that a closed mouth costs for an open one, and the other way round
+MISSING = 4.0  # logits that a mouth costs which may not be used
 ALIKE = (0.2, 0.8)  # lesser over larger opening of mouths that are contrary, and of those that are not
 CLOSED = 0.005  # face heights between closed lips
 SHUT = (0.01, 0.02)  # opening in face heights of lips that are closed, and of lips that are not
@@ -138,18 +139,20 @@ def unknown_share(hollow: Hollow, size: int, cells: int) -> Tensor:
     return geometry.sample(hollow.unknown[:, :, 0], grid, "zeros")[:, :, None]
 
 
-def from_one(scores: Tensor, flows: Flows, references: Tensor) -> Tensor:
+def from_one(scores: Tensor, flows: Flows, references: Tensor, prior: Tensor) -> Tensor:
     """Scores [T,R,BANDS,n,n] with which all that is seen between the lips, and their seam, comes from one reference.
 
     Teeth, tongue and darkness of two mouths do not mix: the sum is grey. The network's own preference decides, as the
-    mean over the opening, and how well each mouth of the landmarks [R,478,3] suits.
+    mean over the opening, and how well each mouth of the landmarks [R,478,3] suits. `prior` [T,R,1,n,n] is 0 where a
+    reference may not be used: masked, or beyond its picture.
     """
     cells = scores.shape[-1]
     mask = between_lips(flows.vertices * cells, cells).to(scores)[:, None]  # [T,1,1,n,n]
     weight = mask / mask.sum((3, 4), keepdim=True).clamp_min(1e-3)
     liked = (scores[:, :, :1] * weight).sum((3, 4), keepdim=True) / DECISION[0]
     doubts = unsuited(flows.vertices, references) + TURNED * flows.angle
-    whole = WHOLE * (liked - doubts[:, :, None, None, None].to(liked))
+    missing = 1 - (prior * weight).sum((3, 4), keepdim=True)
+    whole = WHOLE * (liked - MISSING * missing - doubts[:, :, None, None, None].to(liked))
     return scores.lerp(whole.expand_as(scores), mask.expand_as(scores))
 
 

@@ -124,8 +124,11 @@ def test_only_what_is_not_known_turns_dark():
     assert 0 < float((features < 0.6).float().mean()) < 0.05
 
 
-def scored(driving: Faces, *references: Faces, liked: Sequence[float] | None = None):
-    """Shares [R,3,128,128] after `from_one`, of references liked alike or as `liked` says; and the mask."""
+def scored(driving: Faces, *references: Faces, liked: Sequence[float] | None = None, masked: Sequence[int] = ()):
+    """Shares [R,3,128,128] after `from_one`, of references liked alike or as `liked` says; and the mask.
+
+    Those whose numbers are in `masked` may not be used.
+    """
     many = joined(*references)
     flows = mesh_flows.compute_flows(
         driving, many, torch.eye(2, 3).repeat(len(references), 1, 1), BOX, 64, visible_vertices(many.landmarks)
@@ -134,7 +137,9 @@ def scored(driving: Faces, *references: Faces, liked: Sequence[float] | None = N
     if liked is not None:
         scores += 15 * torch.tensor(liked)[:, None, None, None]
     mask = between_lips(flows.vertices * 128, 128)[0, 0]
-    return from_one(scores, flows, many.landmarks)[0].softmax(0), mask
+    prior = torch.ones(1, len(references), 1, 128, 128)
+    prior[:, list(masked)] = 0
+    return from_one(scores, flows, many.landmarks, prior)[0].softmax(0), mask
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,11 @@ def test_of_two_like_mouths_the_one_that_the_network_likes_is_shown():
     assert float(shares[1, :, mask == 1].min()) > 0.99
     shares, mask = scored(face(20), face(20), face(2), liked=(0.0, 0.1))
     assert float(shares[0, :, mask == 1].min()) > 0.99, "but a little more liking does not open a closed mouth"
+
+
+def test_a_mouth_that_may_not_be_used_is_not_chosen():
+    shares, mask = scored(face(20), face(20), face(2), masked=[0])
+    assert float(shares[1, :, mask == 1].min()) > 0.99
 
 
 def test_nothing_is_painted_into_wide_open_mouths_that_a_reference_shows():
