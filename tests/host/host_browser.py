@@ -24,7 +24,8 @@ PATIENCE = 60.0  # seconds for whatever the page is to do: other work may hold b
 # What an unmodified host without templates and user files makes every page print.
 EXPECTED_NOISE = re.compile(
     r"user\.css|/templates/|workflow_templates|userdata|thumbnail|favicon|fonts\.g|/api/jobs|/api/(sub)?graphs?"
-    r"|Failed to load resource|net::ERR_|JobsApiError|Loading media from .blob:|huggingface\.co|github\.com|comfy\.org",
+    r"|Failed to load resource|net::ERR_|JobsApiError|Loading media from .blob:|huggingface\.co|github\.com|comfy\.org"
+    r"|primevue/autocomplete",  # the search box, when it closes before it has heard of what was typed
 )
 
 

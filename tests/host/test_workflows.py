@@ -142,7 +142,7 @@ def place_blueprint(page, place: tuple[int, int], tries: int = 6) -> None:
         try:
             page.mouse.dblclick(*place)
             page.locator("[role=search] [role=combobox]").fill("Reenact five stages", timeout=20_000)
-            page.locator("[role=search] [role=option]", has_text="Reenact five stages").first.click()
+            page.locator("[role=search] [role=option]", has_text="Reenact five stages").first.click(timeout=20_000)
             page.wait_for_function(f"(before) => ({COUNT})() > before", arg=before)
             break
         except NotInTimeError:
