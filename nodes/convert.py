@@ -57,12 +57,6 @@ def to_host(images: Tensor) -> Tensor:
     return images.movedim(1, -1).to(device, torch.float32).clamp(0, 1).contiguous()
 
 
-def mask_to_host(masks: Tensor) -> Tensor:
-    """Core masks [T,1,H,W] as MASK [T,H,W] on the device the host keeps results on."""
-    device = comfy.model_management.intermediate_device()
-    return masks[:, 0].to(device, torch.float32).clamp(0, 1).contiguous()
-
-
 def to_pil(picture: Tensor) -> Image.Image:
     """A core picture [3,H,W] for files and previews."""
     pixels = picture.detach().float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu()

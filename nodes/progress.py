@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import comfy.utils
-import cv2
-import torch
 from torch import Tensor
 
+from ..reenact_core import geometry
 from .convert import to_pil
 from .networks import heed_cancel
 
@@ -41,8 +40,5 @@ def _smaller(picture: Tensor) -> Tensor:
     if factor < 2:
         return picture
     height, width = (length // factor for length in picture.shape[-2:])
-    small = torch.empty(3, height, width)
-    whole = picture[:, : height * factor, : width * factor].detach().float().cpu()
-    for plane, smaller in zip(whole.numpy(), small.numpy()):
-        cv2.resize(plane, (width, height), smaller, interpolation=cv2.INTER_AREA)
-    return small
+    whole = picture[None, :, : height * factor, : width * factor].detach().float().cpu()
+    return geometry.mean_of_boxes(whole, factor)[0]

@@ -127,10 +127,14 @@ def _head(mesh: np.ndarray) -> np.ndarray:
     return centre + height * (HEAD_WIDTH * np.cos(angles) * right + HEAD_HEIGHT * np.sin(angles) * down)
 
 
+def fixed_point(points: np.ndarray) -> np.ndarray:
+    """Points [P,2] in pixels as OpenCV draws them with SUBPIXEL bits: whole numbers, from the first pixel's centre."""
+    return np.round((points - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
+
+
 def _fill(outlines: list[np.ndarray], size: int) -> np.ndarray:
     """Convex hulls of points, filled: [size,size] float32 in 0..1 with soft edges."""
     mask = np.zeros((size, size), np.uint8)
     for points in outlines:
-        fixed = np.round((points - 0.5) * (1 << SUBPIXEL)).astype(np.int32)
-        cv2.fillConvexPoly(mask, cv2.convexHull(fixed), 255, cv2.LINE_AA, SUBPIXEL)
+        cv2.fillConvexPoly(mask, cv2.convexHull(fixed_point(points)), 255, cv2.LINE_AA, SUBPIXEL)
     return cv2.blur(mask, (3, 3)).astype(np.float32) / 255

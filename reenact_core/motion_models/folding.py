@@ -58,13 +58,17 @@ def upsampling_convolution(conv: nn.Conv2d, scale: int) -> nn.ConvTranspose2d:
     The repeated pixels meet few distinct sums of kernel taps, so this needs 4/9 (scale 2) or 1/4 (scale 4) of
     the multiplications.
     """
-    # The kernel seen by one input pixel: the 3x3 kernels at its scale x scale copies, summed.
-    taps = F.pad(conv.weight.double(), (scale - 1,) * 4)
-    taps = F.avg_pool2d(taps, scale, stride=1) * scale**2
     merged = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, scale + KERNEL - 1, scale, padding=1)
-    merged.weight = _frozen(taps.flip(2, 3).transpose(0, 1).to(conv.weight.dtype).contiguous())
+    merged.weight = _frozen(upsampling_kernel(conv.weight.double(), scale).to(conv.weight.dtype))
     merged.bias = conv.bias
     return merged
+
+
+def upsampling_kernel(weight: Tensor, scale: int) -> Tensor:
+    """The transposed convolution's kernel [inputs,outputs,scale+2,scale+2] for `upsampling_convolution`, of a 3x3
+    convolution's weight [outputs,inputs,3,3]: the kernels at one input pixel's scale x scale copies, summed."""
+    taps = F.avg_pool2d(F.pad(weight, (scale - 1,) * 4), scale, stride=1) * scale**2
+    return taps.flip(2, 3).transpose(0, 1).contiguous()
 
 
 def widen(conv: nn.Conv2d | nn.Conv3d, *, inputs: int = 0, outputs: int = 0) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .folding import upsampling_kernel
+
 
 def norm_block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), *norm(outputs))
@@ -46,9 +48,7 @@ class DoubledConv(nn.Conv2d):
         if self.kernel_size == (1, 1):
             own = F.interpolate(F.conv2d(coarse, weight), scale_factor=2.0, mode="nearest")
         else:
-            # A doubled pixel meets the same tap twice or four times: their sums are a transposed convolution's kernel.
-            taps = 4 * F.avg_pool2d(F.pad(weight, (1, 1, 1, 1)), 2, stride=1)
-            own = F.conv_transpose2d(coarse, taps.flip(2, 3).transpose(0, 1).contiguous(), stride=2, padding=1)
+            own = F.conv_transpose2d(coarse, upsampling_kernel(weight, 2), stride=2, padding=1)
         return F.conv2d(fine, weight_fine, self.bias, padding=self.padding) + own
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
-from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS
+from ..face_regions import INNER_LIPS, LIP_CORNERS, LIP_PAIRS, MIDDLE_LIPS, SUBPIXEL, fixed_point
 from .mesh_flows import Flows, face_height, lip_gap
 from .mesh_network import DECISION
 from .mesh_seams import RIM, draw, triangles_between, window_grid, windows, windows_of
@@ -36,7 +36,6 @@ CLOSED = 0.005  # face heights between closed lips
 SHUT = (0.01, 0.02)  # opening in face heights of lips that are closed, and of lips that are not
 ONTO = 0.15  # of the opening that closes: how far on the upper lip its rim lies
 RIMS = 2  # cells that the rims of lips are wide
-SUBPIXEL = 4  # bits of a place that OpenCV draws at
 SHOWN = (0.25, 0.5)  # a reference's opening over the driving one that begins to show it, and that shows it all
 LARGE = (0.06, 0.1)  # opening in face heights of a mouth that begins to be wide open, and of one that is
 WHOLE = 144.0  # factor on what decides from which reference the inside of a mouth comes: one takes it all
@@ -161,7 +160,7 @@ def between_lips(local: Tensor, cells: int) -> Tensor:
     0..1. Closed lips too have a seam."""
     masks = np.zeros((len(local), cells, cells), np.uint8)
     for mask, points in zip(masks, local[:, list(INNER_LIPS), :2].clamp(-cells, 2 * cells).cpu().numpy(), strict=True):
-        outline = [np.round((points - 0.5) * (1 << SUBPIXEL)).astype(np.int32)]
+        outline = [fixed_point(points)]
         cv2.fillPoly(mask, outline, 255, cv2.LINE_AA, SUBPIXEL)
         cv2.polylines(mask, outline, True, 255, RIMS, cv2.LINE_AA, SUBPIXEL)
     return torch.from_numpy(masks)[:, None].float() / 255

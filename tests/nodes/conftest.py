@@ -43,3 +43,15 @@ def pack(host_modules: types.ModuleType) -> Callable[[str], types.ModuleType]:
     package.__path__ = [str(ROOT)]
     sys.modules[PACK] = package
     return lambda name: importlib.import_module(f"{PACK}.{name}")
+
+
+@pytest.fixture(params=["this_host", "plain_host"])
+def either_pack(
+    pack: Callable[[str], types.ModuleType], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], types.ModuleType]:
+    """`pack` as this host runs it, and as a host without the newer inputs would."""
+    if request.param == "plain_host":
+        features = pack("nodes.features")
+        for name in ("DYNAMIC_COMBO", "AUTOGROW", "ADVANCED"):
+            monkeypatch.setattr(features, name, False)
+    return pack

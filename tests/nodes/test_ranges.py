@@ -12,16 +12,6 @@ from .listing import all_nodes
 pytestmark = pytest.mark.host
 
 
-@pytest.fixture(params=["this_host", "plain_host"])
-def pack(pack, request, monkeypatch):
-    """The pack as this host runs it, and as a host without the newer inputs would."""
-    if request.param == "plain_host":
-        features = pack("nodes.features")
-        for name in ("DYNAMIC_COMBO", "AUTOGROW", "ADVANCED"):
-            monkeypatch.setattr(features, name, False)
-    return pack
-
-
 def numbers(pack) -> Iterator[tuple[type, object, bool]]:
     """Every node's inputs for numbers, and whether they are whole."""
     io = pack("nodes.features").io
@@ -31,17 +21,17 @@ def numbers(pack) -> Iterator[tuple[type, object, bool]]:
                 yield node, given, isinstance(given, io.Int.Input)
 
 
-def test_every_number_has_a_range(pack):
-    found = [(node, given) for node, given, _ in numbers(pack)]
+def test_every_number_has_a_range(either_pack):
+    found = [(node, given) for node, given, _ in numbers(either_pack)]
     assert len(found) > 40
     for node, given in found:
         assert given.min < given.max, f"{node.__name__}.{given.id}"
 
 
-def test_numbers_beyond_their_range_are_refused_by_name(pack):
+def test_numbers_beyond_their_range_are_refused_by_name(either_pack):
     """Before anything else: no other input is needed."""
-    error = pack("reenact_core.errors").ReenactError
-    for node, given, whole in numbers(pack):
+    error = either_pack("reenact_core.errors").ReenactError
+    for node, given, whole in numbers(either_pack):
         wrong = [given.min - 1, given.max + 1, math.nan, math.inf, 1e9, "soft", True]
         for value in [*wrong, given.min + 0.5] if whole else wrong:
             with pytest.raises(error) as caught:
@@ -49,26 +39,26 @@ def test_numbers_beyond_their_range_are_refused_by_name(pack):
             assert str(caught.value).startswith(f"`{given.id}` is {value!r}, but must be "), node.__name__
 
 
-def test_numbers_at_the_ends_of_their_range_pass(pack):
-    check = pack("nodes.ranges").check_number
-    for _, given, whole in numbers(pack):
+def test_numbers_at_the_ends_of_their_range_pass(either_pack):
+    check = either_pack("nodes.ranges").check_number
+    for _, given, whole in numbers(either_pack):
         for value in (given.min, given.max, None):
             check(given.id, value, given.min, given.max, whole)
 
 
-def test_settings_of_a_choice_are_checked_too(pack):
+def test_settings_of_a_choice_are_checked_too(either_pack):
     """Hosts with dynamic choices hand them over inside the choice."""
-    error = pack("reenact_core.errors").ReenactError
-    strategies = pack("nodes.strategies")
+    error = either_pack("reenact_core.errors").ReenactError
+    strategies = either_pack("nodes.strategies")
     nested = {"strategy": {"strategy": "confidence", "temperature": 99.0}}
     with pytest.raises(error, match=r"`temperature` is 99\.0, but must be a number from "):
         strategies.named_strategy(nested, "mean")
-    make = pack("nodes.make_motion")
+    make = either_pack("nodes.make_motion")
     with pytest.raises(error, match=r"`seconds` is 1000000000\.0, but must be a number from "):
-        pack("nodes.widgets").chosen("source", make.OPTIONS, {"source": {"source": "sweep", "seconds": 1e9}})
+        either_pack("nodes.widgets").chosen("source", make.OPTIONS, {"source": {"source": "sweep", "seconds": 1e9}})
 
 
-def test_one_wrong_number_of_a_list_is_enough(pack):
-    error = pack("reenact_core.errors").ReenactError
+def test_one_wrong_number_of_a_list_is_enough(either_pack):
+    error = either_pack("reenact_core.errors").ReenactError
     with pytest.raises(error, match="`pick` is 0, but must be a whole number from 1 to 64"):
-        pack("nodes.load_references").LoadReferences.execute(pick=[4, 0])
+        either_pack("nodes.load_references").LoadReferences.execute(pick=[4, 0])

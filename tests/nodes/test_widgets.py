@@ -41,14 +41,9 @@ class Plain:
 OPTIONS = {"plain": Plain, "soft": Soft, "hard": Hard}
 
 
-@pytest.fixture(params=["this_host", "plain_host"])
-def widgets(pack, request, monkeypatch):
-    """The module, as this host runs it and as a host without the newer inputs would."""
-    if request.param == "plain_host":
-        features = pack("nodes.features")
-        for name in ("DYNAMIC_COMBO", "AUTOGROW", "ADVANCED"):
-            monkeypatch.setattr(features, name, False)
-    return pack("nodes.widgets")
+@pytest.fixture
+def widgets(either_pack):
+    return either_pack("nodes.widgets")
 
 
 def schema_of(host_modules, inputs):
