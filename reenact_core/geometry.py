@@ -14,11 +14,12 @@ Rigid fits and inverses run in float32 on the CPU: they are tiny, and not every 
 from __future__ import annotations
 
 import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GROUPS = 3  # passes of the rasteriser
+GROUPS = 2  # passes of the rasteriser
 
 
 def smooth_step(share: Tensor) -> Tensor:
@@ -123,18 +124,41 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return flat.view(*maps.shape[:2], *size)
 
 
-def mean_of_boxes(maps: Tensor, side: int) -> Tensor:
-    """Maps [N,C,H,W] with one pixel per box of side x side pixels, which have to fit: [N,C,H/side,W/side].
-
-    In torch rows are summed first: as an average pooling it takes twice as long.
-    """
+def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps [N,C,H,W] at a smaller size (h, w), each pixel the mean over its own part of the map: [N,C,h,w]."""
     if is_for_opencv(maps):
-        result = maps.new_empty(*maps.shape[:2], maps.shape[2] // side, maps.shape[3] // side)
+        result = maps.new_empty(*maps.shape[:2], *size)
         for large, small in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
-            cv2.resize(large, small.shape[::-1], small, interpolation=cv2.INTER_AREA)
+            cv2.resize(large, size[::-1], small, interpolation=cv2.INTER_AREA)
         return result
-    rows = maps.unflatten(2, (-1, side)).sum(3)
-    return rows.unflatten(3, (-1, side)).sum(4).div_(side * side)
+    rows, columns = (_parts(*lengths).to(maps) for lengths in zip(maps.shape[2:], size))
+    return rows @ maps @ columns.T
+
+
+def _parts(length: int, count: int) -> Tensor:
+    """Shares [count,length] of each of `length` pixels in the means over `count` equal parts of them."""
+    edges = torch.arange(count + 1) * (length / count)
+    pixel = torch.arange(length)
+    overlap = edges[1:, None].minimum(pixel + 1) - edges[:-1, None].maximum(pixel)
+    return overlap.clamp_min(0) * (count / length)
+
+
+def resize(maps: Tensor, size: int) -> Tensor:
+    """Square maps [N,C,n,n] at another size: means over boxes downwards, bilinear upwards: [N,C,size,size]."""
+    if maps.shape[-1] == size:
+        return maps
+    return (shrink if size < maps.shape[-1] else enlarge)(maps, (size, size))
+
+
+def widen(maps: Tensor) -> Tensor:
+    """The largest value in 3 x 3 pixels around each of maps [N,C,H,W]."""
+    if is_for_opencv(maps):
+        square = np.ones((3, 3), np.uint8)
+        result = torch.empty_like(maps, memory_format=torch.contiguous_format)
+        for narrow, wide in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
+            cv2.dilate(narrow, square, wide)
+        return result
+    return F.max_pool2d(maps, 3, 1, 1)
 
 
 def triangle_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -160,7 +184,7 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
     first = (corners[..., :2].amin(2) - 0.5).ceil().clamp(0, size)  # [N,F,2] first pixel centre inside the box
     last = (corners[..., :2].amax(2) - 0.5).floor().clamp(-1, size - 1)
     low, high = vertices[..., 2].amin(), vertices[..., 2].amax()
-    image = torch.arange(count)[:, None, None, None] * size * size
+    corner = (first[..., 1] * size + first[..., 0]).long() + torch.arange(count)[:, None] * size * size
     nothing = torch.iinfo(torch.int64).max
     buffer = torch.full((count * size * size,), nothing)
     # Triangles of like extent go together, so that a few large ones do not make all boxes large.
@@ -172,20 +196,25 @@ def rasterise(vertices: Tensor, triangles: Tensor, size: int) -> tuple[Tensor, T
         own, begin, end = (values[:, group, ..., None, None] for values in (corners, first, last))
         own, step = own.movedim((2, 3), (0, 1)), torch.arange(reach)  # [3,3,N,f,1,1]
         x, y = begin[:, :, 0] + step, begin[:, :, 1] + step[:, None]  # [N,f,1,reach] and [N,f,reach,1]
-        u, v, w = _barycentric(x + 0.5, y + 0.5, own)  # [N,f,reach,reach] each
-        inside = torch.minimum(torch.minimum(u, v), w) >= -1e-6
+        parts = _barycentric(x + 0.5, y + 0.5, own)  # three of [N,f,reach,reach]
+        inside = torch.minimum(torch.minimum(parts[0], parts[1]), parts[2]) >= -1e-6
         inside &= (x <= end[:, :, 0]) & (y <= end[:, :, 1])
-        depth = (u * own[0, 2] + v * own[1, 2] + w * own[2, 2])[inside]
+        # What follows concerns the few pixels that lie in their triangle.
+        hits = inside.flatten().nonzero()[:, 0]
+        which, row, column = hits // reach**2, hits // reach % reach, hits % reach  # which of N*f
+        depths = own[:, 2].flatten(1)[:, which]  # [3,hits]
+        depth = sum(part.flatten()[hits] * corner_depth for part, corner_depth in zip(parts, depths))
         level = ((depth - low) / (high - low).clamp_min(1e-6) * (1 << 20)).clamp(0, 1 << 20).long()
-        key = level * faces + group[:, None, None].expand(inside.shape)[inside]
-        cell = (y * size + x).long() + image
-        buffer.scatter_reduce_(0, cell[inside], key, "amin")
-    seen = (buffer != nothing).reshape(count, size, size)
-    triangle = torch.where(seen, buffer.reshape(count, size, size) % faces, -1)
-    planes = corners.flatten(0, 1).movedim(0, 2)  # [3,3,N*F]
-    chosen = planes[..., triangle.clamp_min(0) + torch.arange(count)[:, None, None] * faces]  # [3,3,N,size,size]
-    axis = torch.arange(size) + 0.5
-    return triangle, torch.stack(_barycentric(axis, axis[:, None], chosen), -1) * seen[..., None]
+        key = level * faces + group.repeat(count)[which]
+        cell = corner[:, group].flatten()[which] + row * size + column
+        buffer.scatter_reduce_(0, cell, key, "amin")
+    where = (buffer != nothing).nonzero()[:, 0]  # seen pixels
+    nearest = buffer[where] % faces
+    triangle, weights = torch.full_like(buffer, -1), torch.zeros(len(buffer), 3)
+    triangle[where] = nearest
+    chosen = corners.flatten(0, 1).movedim(0, 2)[..., nearest + where // size**2 * faces]  # [3,3,seen]
+    weights[where] = torch.stack(_barycentric(where % size + 0.5, where // size % size + 0.5, chosen), -1)
+    return triangle.view(count, size, size), weights.view(count, size, size, 3)
 
 
 def barycentric_weights(points: Tensor, corners: Tensor) -> Tensor:

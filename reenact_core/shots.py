@@ -37,7 +37,7 @@ class PictureChanges:
     def watch(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Hands on chunks [n,3,H,W] in [0,1]."""
         for chunk in chunks:
-            small = F.adaptive_avg_pool2d(chunk.float(), THUMBNAIL)
+            small = geometry.shrink(chunk.float(), (THUMBNAIL, THUMBNAIL))
             before = small[:1] if self._last is None else self._last
             self._parts.append((small - torch.cat([before, small[:-1]])).abs().mean((1, 2, 3)).cpu())
             self._last = small[-1:]

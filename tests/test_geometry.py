@@ -119,11 +119,20 @@ def test_a_grid_of_an_affine_map_holds_every_pixels_place():
     assert torch.allclose(grid, geometry.normalise(places, (20, 30)).unflatten(1, (7, 9)), atol=1e-6)
 
 
-@pytest.mark.parametrize("side", [1, 2, 5])
-def test_means_of_boxes_are_an_average_pooling(side):
+@pytest.mark.parametrize("size", [(20, 30), (10, 15), (4, 6), (7, 11), (13, 16)])
+def test_shrunk_maps_are_means_over_equal_parts(size):
     maps = torch.rand(2, 3, 20, 30)
+    fine = maps.repeat_interleave(size[0], 2).repeat_interleave(size[1], 3)  # of which each part is a whole number
+    means = F.avg_pool2d(fine, (20, 30))
     for kind in (maps, maps.clone().requires_grad_()):  # by OpenCV, and by torch
-        assert torch.allclose(geometry.mean_of_boxes(kind, side), F.avg_pool2d(maps, side), atol=1e-6)
+        assert torch.allclose(geometry.shrink(kind, size), means, atol=1e-5)
+
+
+def test_widened_maps_hold_the_largest_value_around():
+    maps = torch.randn(2, 3, 9, 12) - 1
+    assert torch.equal(geometry.widen(maps), F.max_pool2d(maps, 3, 1, 1))
+    strided = maps.movedim(1, -1).contiguous().movedim(-1, 1)
+    assert torch.equal(geometry.widen(strided), F.max_pool2d(maps, 3, 1, 1))
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

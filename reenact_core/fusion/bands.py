@@ -3,7 +3,6 @@ spline with application to image mosaics", with box filters)."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import geometry
@@ -27,8 +26,7 @@ def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
     """
     size = features.shape[-1]
     middle = _resize(features, min(MIDDLE, size))
-    # A mean of means over boxes is the mean over all, where no pixel lies in two boxes.
-    low = _resize(middle if size % MIDDLE == 0 else features, min(LOW, size))
+    low = _resize(middle, min(LOW, size))  # means of means over boxes
     weight_low, weight_middle, weight_high = (weights[:, :, band : band + 1] for band in range(BANDS))
     coarse = weighted_sum(low, _resize(weight_low, low.shape[-1]) - _resize(weight_middle, low.shape[-1]))
     step = _resize(weight_middle, middle.shape[-1]) - _resize(weight_high, middle.shape[-1])
@@ -38,14 +36,5 @@ def blend_bands(features: Tensor, weights: Tensor) -> Tensor:
 
 
 def _resize(maps: Tensor, size: int) -> Tensor:
-    """Square maps [T,R,C,H,H] resized: box filter downwards, bilinear upwards."""
-    if maps.shape[-1] == size:
-        return maps
-    flat = maps.flatten(0, 1)
-    if maps.shape[-1] % size == 0:
-        flat = geometry.mean_of_boxes(flat, maps.shape[-1] // size)
-    elif size < maps.shape[-1]:
-        flat = F.adaptive_avg_pool2d(flat, size)
-    else:
-        flat = geometry.enlarge(flat, (size, size))
-    return flat.unflatten(0, maps.shape[:2])
+    """Square maps [T,R,C,n,n] at another size."""
+    return geometry.resize(maps.flatten(0, 1), size).unflatten(0, maps.shape[:2])

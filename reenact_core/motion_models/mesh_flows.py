@@ -113,13 +113,13 @@ def compute_flows(
     covered, openings, maps = _rasterise_attributes(driving.landmarks, attributes, boxes, grid * FINER)
     maps = geometry.fill_outwards(maps, covered)  # beyond the face the nearest skin's values continue
     fine = box_points(boxes, grid * FINER)
-    drawn = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2]  # [T,R,2,F,F]
+    drawn = maps[:, : count * 4].unflatten(1, (count, 4))[:, :, :2].contiguous()  # [T,R,2,F,F]
     mesh = drawn.flatten(3) + geometry.apply_affine(background, fine[:, None]).transpose(2, 3)
     mesh = mesh + _iris_shift(driving.landmarks, reference.landmarks, fine, covered)
     mesh = mesh.unflatten(3, (grid * FINER, grid * FINER))  # [T,R,2,F,F]
     maps, inside = F.avg_pool2d(maps, FINER), F.avg_pool2d(covered, FINER)
     pairs = maps[:, : count * 4].unflatten(1, (count, 4))  # [T,R,4,G,G]
-    coarse_mesh = F.avg_pool2d(mesh.flatten(0, 1), FINER).unflatten(0, (frames, count))
+    coarse_mesh = geometry.shrink(mesh.flatten(0, 1), (grid, grid)).unflatten(0, (frames, count))
     coarse_mesh = coarse_mesh.flatten(3).transpose(2, 3)  # [T,R,G*G,2]
 
     still = geometry.apply_affine(background, points[:, None])  # [T,R,G*G,2]

@@ -56,11 +56,12 @@ def look_up(images: Tensor, pixels: Tensor | None, places: Tensor) -> Tensor:
     frames, count, height, width = places.shape[:4]
     seen = places.new_empty(frames, count, 3, height, width)
     colours, shifted = np.empty((height, width, LANES), np.float32), np.empty((height, width, 2), np.float32)
+    empty = np.empty((height, width), np.float32)  # for the fourth channel
     one_map: Any = None  # x and y are in one; its type hints do not know that
     for frame, where in zip(seen.numpy(), places.numpy(), strict=True):
         may_stop()
         for planes, source, at in zip(frame, pixels.numpy(), where, strict=True):
             np.subtract(at, 0.5, shifted)  # OpenCV's first pixel lies at 0
             cv2.remap(source, shifted, one_map, cv2.INTER_LINEAR, colours, cv2.BORDER_REPLICATE)
-            cv2.mixChannels([colours], list(planes), [0, 0, 1, 1, 2, 2])
+            cv2.split(colours, [*planes, empty])
     return seen

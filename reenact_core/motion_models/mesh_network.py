@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .. import geometry
 from .mesh_flows import COUNT, FINER, MESH
-from .mesh_layers import BesideConv, FromTwo, merge, norm, norm_block
+from .mesh_layers import BesideConv, FromTwo, channels_last, merge, norm, norm_block
 
 GRID = 64
 FINE = FINER * GRID
@@ -174,7 +174,7 @@ def follow_low_band(scores: Tensor, apart: Tensor) -> Tensor:
         apart: [T,R,1,n,n] squared distance of each reference from the mixture of all.
     """
     weights = scores[:, :, :1].log_softmax(1).clamp_min(LEAST)
-    disagreement = F.max_pool2d((weights.exp() * apart).sum(1), 3, 1, 1)[:, None]  # [T,1,1,n,n]
+    disagreement = geometry.widen((weights.exp() * apart).sum(1))[:, None]  # [T,1,1,n,n]
     share = ((disagreement - DISAGREE[0]) / (DISAGREE[1] - DISAGREE[0])).clamp(0, 1)
     return scores.lerp(weights * weights.new_tensor(FOLLOW)[:, None, None], share.expand_as(scores))
 
@@ -239,9 +239,11 @@ def _head(head: nn.Conv2d, x: Tensor) -> Tensor:
 
 def _beside(features: Tensor, more: Tensor) -> Tensor:
     """Channels-last features [N,C,n,n] and further channels [N,M,n,n], brought to their precision: [N,C+M,n,n]."""
-    return torch.cat([features, more.to(features.dtype, memory_format=torch.channels_last)], 1)
+    return torch.cat([features, channels_last(more, features.dtype)], 1)
 
 
 def _finer(maps: Tensor) -> Tensor:
     """Maps [N,C,G,G] on the fine grid: [N,C,FINE,FINE]."""
+    if geometry.is_for_opencv(maps):
+        return geometry.enlarge(maps, (FINE, FINE))
     return F.interpolate(maps, scale_factor=float(FINER), mode="bilinear", align_corners=False)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import geometry
-from .mesh_layers import DoubledConv, FromTwo, merge, norm_block
+from .mesh_layers import DoubledConv, FromTwo, channels_last, merge, norm_block
 from .mesh_network import CONTEXT, FINE
 
 STEP = 2  # pixels per side that one cell of the fine grid holds
@@ -59,21 +59,21 @@ class MeshRefiner(nn.Module):
         """Pictures [T,3,S,S] in [0,1], mended. `context` [T,CONTEXT,FINE,FINE] is fused like the pictures. Where
         `reserve` [T,2,FINE,FINE] is 1, not 0, nothing is changed (channel 0), or no colour (channel 1)."""
         size = pictures.shape[-1]
-        small = _resize(pictures, REFINED)
+        small = geometry.resize(pictures, REFINED)
         parts = F.pixel_unshuffle(small, STEP), context
-        skip0 = self.enter(torch.cat([part.to(memory_format=torch.channels_last) for part in parts], 1))
+        skip0 = self.enter(torch.cat([channels_last(part, context.dtype) for part in parts], 1))
         skip1 = self.down1(skip0)
         skip2 = self.down2(skip1)
         x = self.up1(self.up2(self.down3(skip2), skip2), skip1)
         x = self.up0(x, skip0)
         left = self.leave(x).float().contiguous()  # three channels last would be slow from here on
         residual = REACH * torch.tanh(F.pixel_shuffle(left, STEP))
-        reserve = F.interpolate(reserve.float(), scale_factor=float(STEP), mode="bilinear", align_corners=False)
+        reserve = geometry.resize(reserve.float(), REFINED)
         still, colourless = reserve.split(1, 1)
         shade = residual.mean(1, keepdim=True).expand_as(residual)
         residual = residual.lerp(shade, colourless.expand_as(shade))
         residual = _soften(residual * (1 - still))
-        return _resize(residual, size).to(pictures).add_(pictures)
+        return geometry.resize(residual, size).to(pictures).add_(pictures)
 
 
 def _soften(residual: Tensor) -> Tensor:
@@ -89,17 +89,3 @@ def _soften(residual: Tensor) -> Tensor:
             before, here, after = (padded.narrow(axis, start, length) for start in range(3))
             residual = (before + here).add_(after).div_(3)
     return residual
-
-
-def _resize(pictures: Tensor, size: int) -> Tensor:
-    """Square pictures [T,3,own,own] resized: box filter where that fits, else bilinear, antialiased downwards."""
-    own = pictures.shape[-1]
-    if own == size:
-        return pictures
-    if own % size == 0:
-        return geometry.mean_of_boxes(pictures, own // size)
-    if size > own:
-        return geometry.enlarge(pictures, (size, size))
-    for target in ((size, own), (size, size)):  # rows are mixed faster than columns, so they go first
-        pictures = F.interpolate(pictures, size=target, mode="bilinear", antialias=True, align_corners=False)
-    return pictures

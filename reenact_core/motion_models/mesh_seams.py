@@ -35,7 +35,7 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
         local: [T,478,3] driving landmarks in pixels of `places`.
     """
     size = places.shape[2]
-    moved = _lips_inwards(moved, local)
+    moved, drawn = _lips_inwards(moved, local), drawn.flatten(1, 2)
     for seams in (INNER_LIPS,), (RIGHT_LIDS, LEFT_LIDS):
         rings = [_rings(seam) for seam in seams]
         points = torch.stack([local[:, vertices] for vertices, _, _ in rings], 1).flatten(0, 1)  # [T*s,P,3]
@@ -50,7 +50,7 @@ def redraw_seams(places: Tensor, moved: Tensor, drawn: Tensor, share: Tensor, lo
             *patch, known = draw(at, triangles, values, side).split(2, 1)
             patch, known = torch.stack(patch, 1), known[:, None]  # [T,R,2,c,c], [T,1,1,c,c]
             grid = window_grid(here, side, size)
-            ramp = geometry.sample(drawn.flatten(1, 2), grid).view_as(patch)
+            ramp = geometry.sample(drawn, grid).view_as(patch)
             known = known * geometry.sample(share.cpu(), grid)[:, :, None]
             change = ((patch - ramp) * known).movedim(2, -1).to(places)  # [T,R,c,c,2]
             for window, more in zip(windows_of(places, here, side), change):
