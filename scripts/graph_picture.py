@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "host"))
 
-from host_browser import Editor, launch  # noqa: E402
+from host_browser import Chromium, Editor  # noqa: E402
 from host_server import HostServer  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
@@ -50,7 +50,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         host.client.request("/api/settings", {"Comfy.Minimap.Visible": False, "Comfy.Graph.CanvasInfo": False})
-        browser = launch(playwright)
+        browser = Chromium(playwright)
         editor = Editor(browser, host, vue_nodes=True)
         editor.page.set_viewport_size(WINDOW)
         editor.load_graph(graph)

@@ -71,17 +71,25 @@ def host(host_with: Callable):
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator:
-    """Chromium, driven by playwright."""
-    from host_browser import CHROMIUM, launch
+def playwright() -> Iterator:
+    """What drives browsers, where there is one."""
+    from host_browser import CHROMIUM
 
     if not CHROMIUM.is_file():
         pytest.skip(f"no browser at {CHROMIUM}; apt-get install chromium, or set REENACT_CHROMIUM")
     playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright in this environment")
-    with playwright_api.sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
+    with playwright_api.sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright) -> Iterator:
+    """Chromium, driven by playwright."""
+    from host_browser import Chromium
+
+    chromium = Chromium(playwright)
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -99,8 +107,10 @@ def page(browser, host_with: Callable, lane: tuple[str, bool]) -> Iterator:
 def editor(page, request: pytest.FixtureRequest) -> Iterator:
     """The editor page of a host, once per front end lane; each test shows a graph of its own."""
     failed = request.session.testsfailed
+    if not page.alive():
+        page.open()
     page.errors.clear()
     yield page
-    if request.session.testsfailed > failed:
+    if request.session.testsfailed > failed and page.alive():
         page.screenshot(re.sub(r"\W+", "_", f"failed_{request.node.name}"))
         page.reload()  # nothing it left open is to stand in the way of others

@@ -34,28 +34,65 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=list(FLAGS))
 
 
+class Chromium:
+    """A browser that is started when a page is wanted, and anew where it has died."""
+
+    def __init__(self, playwright: Playwright):
+        self._playwright = playwright
+        self.running: Browser | None = None
+
+    def new_page(self) -> Page:
+        """An empty page."""
+        if self.running is None or not self.running.is_connected():
+            self.running = launch(self._playwright)
+        return self.running.new_page(viewport={"width": 1400, "height": 900})
+
+    def close(self) -> None:
+        """End the browser."""
+        if self.running is not None:
+            self.running.close()
+
+
 class Editor:
     """The editor of one host in one page; `vue_nodes` selects how nodes are drawn (Nodes 2.0)."""
 
-    def __init__(self, browser: Browser, host: HostServer, vue_nodes: bool = False):
+    def __init__(self, browser: Chromium, host: HostServer, vue_nodes: bool = False):
+        self.browser = browser
         self.host = host
         self.vue_nodes = vue_nodes
         self.errors: list[str] = []  # console errors and uncaught exceptions apart from the expected noise
         self.seconds: dict[str, float] = {}  # duration of each step, for reports
-        host.client.request("/api/settings", {"Comfy.VueNodes.Enabled": vue_nodes})
-        self.page: Page = browser.new_page(viewport={"width": 1400, "height": 900})
+        self.open()
+
+    def open(self) -> None:
+        """Open the page, at first or after it has died."""
+        self._choose_drawing()
+        self.page: Page = self.browser.new_page()
         self.page.set_default_timeout(1000 * PATIENCE)
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         started = time.monotonic()
-        self.page.goto(host.url, wait_until="domcontentloaded", timeout=240_000)
+        self.page.goto(self.host.url, wait_until="domcontentloaded", timeout=240_000)
         self._wait_until_usable()
         self.seconds["open"] = time.monotonic() - started
 
+    def alive(self) -> bool:
+        """Whether the page answers; it does not once it, or the whole browser, has crashed."""
+        from playwright.sync_api import Error  # only in the host's environment
+
+        try:
+            return self.page.evaluate("() => true")
+        except Error:
+            return False
+
     def reload(self) -> None:
         """Load the page anew."""
+        self._choose_drawing()
         self.page.reload(wait_until="domcontentloaded", timeout=240_000)
         self._wait_until_usable()
+
+    def _choose_drawing(self) -> None:
+        self.host.client.request("/api/settings", {"Comfy.VueNodes.Enabled": self.vue_nodes})
 
     def _wait_until_usable(self) -> None:
         self.page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=240_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import probe_pack
@@ -85,3 +86,20 @@ def test_browser_shows_and_runs_a_graph(editor, lane, request):
     picture = editor.screenshot(f"harness_{request.node.callspec.id}")
     assert len(Image.open(picture).convert("L").resize((140, 90)).getcolors(14000)) > 8
     assert editor.errors == [], "\n".join(editor.errors)
+
+
+@pytest.mark.browser
+def test_a_browser_that_died_is_started_anew(playwright, host):
+    from host_browser import Chromium, Editor
+    from playwright.sync_api import Error
+
+    browser = Chromium(playwright)
+    editor = Editor(browser, host)
+    assert editor.alive()
+    with contextlib.suppress(Error):  # it ends before it answers
+        browser.running.new_browser_cdp_session().send("Browser.crash")
+    assert not editor.alive()
+    editor.open()
+    editor.load_graph(probe_pack.workflow())
+    assert editor.alive()
+    browser.close()
