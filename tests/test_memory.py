@@ -52,7 +52,10 @@ def peak_megabytes(driving: Path, reference: Path, output: Path) -> float:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_clip(person, person_files, tmp_path):
-    """Two hundred frames more: they alone would be 0.7 GB (1.9 MB each, as read and as written)."""
+    """Two hundred frames more: they alone would be 0.7 GB (1.9 MB each, as read and as written).
+
+    Threads that work ahead of each other make equal runs differ by up to 90 MB, more where other work holds the cores.
+    """
     peaks = {}
     for count in (60, 260):
         driving = driving_clip(person, tmp_path / f"{count}.mp4", count)
@@ -60,4 +63,4 @@ def test_memory_does_not_grow_with_the_clip(person, person_files, tmp_path):
         peaks[count] = peak_megabytes(driving, person_files / "a.png", output)
         with VideoReader(output) as reader:
             assert reader.info.frame_count == count
-    assert peaks[260] < peaks[60] + 100, peaks
+    assert peaks[260] < peaks[60] + 160, peaks

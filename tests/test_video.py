@@ -310,6 +310,6 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["out.mp4", "out.webm", "out.gif", "out"])
 def test_memory_does_not_grow_with_a_long_clip(tmp_path: Path, target: str) -> None:
-    """540 more frames are 425 MB of float32 and 106 MB of bytes."""
-    growth = growth_of_peak(tmp_path, target, 256, 60, 600)
+    """340 more frames are 267 MB of float32 and 67 MB of bytes."""
+    growth = growth_of_peak(tmp_path, target, 256, 60, 400)
     assert growth < 30, f"peak memory grew by {growth:.0f} MB"
