@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -120,9 +121,10 @@ def _retarget_shot(
     if settings.mouth is Follow.ABSOLUTE and settings.gain("mouth") > 0:
         some = torch.linspace(0, len(change) - 1, min(FRAMES, len(change))).round().long()
         places = HeadPose(*(field[some] for field in placed))
+        fully = replace(settings, mouth_gain=1.0)  # calibration shall not make up for a gain
 
         def read(additions: Tensor) -> Tensor:
-            shapes = _follow_shape(change[some], change[some], first, resting + additions, their_points, settings)
+            shapes = _follow_shape(change[some], change[some], first, resting + additions, their_points, fully)
             return read_blendshapes(_reader(), places.to_image(shapes))
 
         resting = resting + (1 + _more()) * calibrate_mouth(read, driving.blendshapes, some)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -66,6 +67,37 @@ def test_readings_that_leap_to_and_fro_do_not_shake_the_mouth():
     unrest = [(added[2:] - 2 * added[1:-1] + added[:-2])[:, CHIN, 1].abs().mean() for added in (calm, restless)]
     assert calm[:, CHIN, 1].std() > 0.002
     assert unrest[1] < 1.5 * unrest[0]
+
+
+def test_a_driver_who_hardly_moves_is_followed_as_well():
+    driving, some = driver(), torch.arange(0, 40, 2)
+    driving[:, JAW] = 0.05 + 0.15 * (driving[:, JAW] - 0.35)  # varies by .03
+    driving[:, SMILES] *= 0.2
+    read = reader(driving, some, gain=0.4, offset=0.0)
+
+    def alike(additions: Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([read(additions)[:, JAW], driving[some, JAW]]))[0, 1])
+
+    added = calibrate_mouth(read, driving, some)[some]
+    error, before = (read(more)[:, JAW] - driving[some, JAW] for more in (added, torch.zeros_like(added)))
+    assert error.std() < 0.2 * before.std()
+    assert alike(added) > 0.99
+
+
+@pytest.mark.parametrize("answer", [50.0, 150.0, 500.0])
+def test_a_face_that_answers_suddenly_and_to_and_fro_does_not_come_to_read_worse(answer: float):
+    driving, some = driver(), torch.arange(0, 40, 2)
+
+    def read(additions: Tensor) -> Tensor:
+        shapes = driving[some].clone()
+        shapes[:, JAW] = 0.5 + 0.4 * torch.sin(3 * driving[some, JAW] + answer * additions[:, CHIN, 1])
+        return shapes
+
+    added = calibrate_mouth(read, driving, some)[some]
+    after, before = (
+        (read(more)[:, JAW] - driving[some, JAW]).square().mean() for more in (added, torch.zeros_like(added))
+    )
+    assert after <= before
 
 
 def test_additions_keep_within_reason():

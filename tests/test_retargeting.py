@@ -201,6 +201,8 @@ def test_a_channel_alone_moves_and_its_gain_says_how_far(several, channel):
         moved.append((automatic(faces, several, settings).landmarks - several.faces.landmarks[:1]).norm(dim=-1))
     assert float(moved[1].max()) > 0.5
     assert 0.35 < float(moved[0].max() / moved[1].max()) < 0.65
+    if channel == "mouth":
+        torch.testing.assert_close(moved[0], 0.5 * moved[1], atol=1e-3, rtol=1e-3)
 
 
 def test_an_open_mouth_in_the_first_reference_does_not_stay_open(several):
