@@ -166,6 +166,8 @@ def test_of_two_like_mouths_the_one_that_the_network_likes_is_shown():
     assert float(shares[1, :, mask == 1].min()) > 0.99
     shares, mask = scored(face(20), face(20), face(2), liked=(0.0, 0.1))
     assert float(shares[0, :, mask == 1].min()) > 0.99, "but a little more liking does not open a closed mouth"
+    shares, mask = scored(face(20), face(20), face(30), liked=(0.0, 0.5))
+    assert float(shares[0, :, mask == 1].min()) > 0.99, "nor does much more open one farther"
 
 
 def test_a_mouth_that_may_not_be_used_is_not_chosen():
