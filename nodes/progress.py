@@ -40,4 +40,5 @@ def _smaller(picture: Tensor) -> Tensor:
     if factor < 2:
         return picture
     height, width = (length // factor for length in picture.shape[-2:])
-    return geometry.shrink(picture[None].detach().float().cpu(), (height, width))[0]
+    whole = picture[None, :, : height * factor, : width * factor]
+    return geometry.shrink(whole.detach().float().cpu(), (height, width))[0]
