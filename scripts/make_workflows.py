@@ -212,6 +212,7 @@ class Graph:
         return self.place("SaveVideo", column, top, 400, {"video": video}, (f"reenact/{name}", "auto", "auto"))
 
     def note(self, height: int, text: str) -> int:
+        """In Markdown without code spans: some front ends give them a colour that cannot be read on a note."""
         return self.place("MarkdownNote", 0, 40, height, None, (text,), "About this graph")
 
     def stages(self, model: int, references: int, motion: int, transfer: str, first: int) -> int:
@@ -225,8 +226,8 @@ def five_stages() -> Graph:
     graph.note(
         320,
         "## The five stages\nFour pictures of one person follow a clip of the same person. Press **Run**; nothing is "
-        "downloaded.\n\n- Change `strategy` on *Fuse References* and run again: only the last two stages run.\n- For "
-        "another's clip set `driving` to *other person* and `transfer` to *relative*.\n- Replace *Reenact Sample* "
+        "downloaded.\n\n- Change **strategy** on *Fuse References* and run again: only the last two stages run.\n- For "
+        "another's clip set **driving** to *other person* and **transfer** to *relative*.\n- Replace *Reenact Sample* "
         "by *Load Image* and *Load Video* for your own files. Use pictures of people who agree to it.",
     )
     sample, model = graph.sample(0, 430), graph.model(0, 610)
@@ -278,7 +279,7 @@ def references_from_video() -> Graph:
     graph.note(
         280,
         "## References from a video\n*Load References* looks through a video of the person and picks the frames that "
-        "together show most poses and expressions (`pick`). The coverage picture shows which head turns and mouth "
+        "together show most poses and expressions (**pick**). The coverage picture shows which head turns and mouth "
         "openings they cover.\n\nSomebody else drives here, so the motion is *relative*: the change since a neutral "
         "frame is applied to the first reference.",
     )
@@ -324,9 +325,9 @@ def save_and_reuse_motion() -> Graph:
     graph = Graph("save_and_reuse_motion", 81)
     graph.note(
         280,
-        "## Save and reuse motion\nAbove: a clip is tracked once and its motion saved; the file holds no picture of "
-        "the driving person. Below: saved motion drives another person without the clip. After a run press **R** "
-        "to refresh the lists; your own file then appears in *Load Motion*.",
+        "## Save and reuse motion\nOn the left a clip is tracked once and its motion saved; the file holds no picture "
+        "of the driving person. On the right motion that was saved before drives a person, without a clip. After a run "
+        "press **R** to refresh the lists; your own file then appears in *Load Motion*.",
     )
     other, model = graph.sample(0, 390, "other person", "Who drives"), graph.model(0, 570)
     motion = graph.motion(1, model, (other, 1))
@@ -409,23 +410,23 @@ PUBLIC_MODELS = (
         "first_order",
         "First Order Motion Model",
         "reenact/vox-adv-cpk.pth.tar",
-        "Put `vox-adv-cpk.pth.tar` or `vox-cpk.pth.tar` of the authors "
-        "([first-order-model](https://github.com/AliaksandrSiarohin/first-order-model)) into `models/reenact`.",
+        "Put **vox-adv-cpk.pth.tar** or **vox-cpk.pth.tar** of the authors "
+        "([first-order-model](https://github.com/AliaksandrSiarohin/first-order-model)) into **models/reenact**.",
     ),
     PublicModel(
         "thin_plate",
         "Thin-Plate Spline Motion Model",
         "reenact/vox.pth.tar",
-        "Put `vox.pth.tar` of the authors "
+        "Put **vox.pth.tar** of the authors "
         "([Thin-Plate-Spline-Motion-Model](https://github.com/yoyo-nb/Thin-Plate-Spline-Motion-Model)) "
-        "into `models/reenact`.",
+        "into **models/reenact**.",
     ),
     PublicModel(
         "live_portrait",
         "LivePortrait",
         "liveportrait/",
-        "Put the five files, as `.safetensors` or `.pth`, into `models/liveportrait`; if another pack put them there, "
-        "nothing is missing. They are published by the authors "
+        "Put the five files, as **.safetensors** or **.pth**, into **models/liveportrait**; if another pack put them "
+        "there, nothing is missing. They are published by the authors "
         "([LivePortrait](https://github.com/KwaiVGI/LivePortrait)) and, converted, "
         "[here](https://huggingface.co/Kijai/LivePortrait_safetensors).",
         tuple(f"{stem}.safetensors" for stem in LIVE_PORTRAIT_FILES),

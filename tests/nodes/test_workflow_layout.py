@@ -52,3 +52,9 @@ def test_no_two_graphs_share_the_number_of_a_node():
     for path in GRAPHS:
         for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]:
             assert seen.setdefault(node["id"], path.stem) == path.stem, node["id"]
+
+
+def test_notes_have_no_code_spans(graph):
+    """Front ends draw them in blue on grey, which cannot be read on the colour of a note."""
+    for node in graph["nodes"]:
+        assert node["type"] != "MarkdownNote" or "`" not in node["widgets_values"][0]
