@@ -25,7 +25,7 @@ from .mesh_boxes import steady_boxes
 from .mesh_eyes import around_eyes, close_lids, place_irises
 from .mesh_flows import MESH
 from .mesh_lookup import look_up, places_at
-from .mesh_mouth import CHEEKS, close_lips, darken, from_one, hold_teeth, shows_inside, unknown_share
+from .mesh_mouth import CHEEKS, Hollow, close_lips, darken, from_one, hold_teeth, shows_inside, unknown_share
 from .mesh_network import (
     DECISION,
     DETAIL,
@@ -94,35 +94,13 @@ class FaceMesh(MotionModel):
         Args:
             distance: [T,R] pose and expression distance. boxes: [T,3]. size: working pixels per side.
         """
-        image_size = (encoded.images.shape[-2], encoded.images.shape[-1])
-        grids = geometry.normalise(flows.positions, image_size).to(encoded.images)  # [T,R,6,G,G,2]
-        per_canvas = torch.linalg.det(encoded.background[:, :, :2]).abs().sqrt()  # [R] reference px per canvas px
-        per_box = 2 * boxes[0, 2] * per_canvas[:, None] / torch.tensor([image_size[1], image_size[0]])
-        per_box = per_box[:, None, None].to(encoded.images)  # [R,1,1,2]
-        if self.network is None:
-            mixed = mix_by_rules(flows, grids, encoded.person, encoded.sharpness, distance)
-        else:
-            maps = flow_maps(flows).to(grids)
-            maps = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
-            mesh = geometry.normalise(flows.mesh, image_size).to(grids)
-            with _half_precision(self.device):
-                inputs = NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box)
-                mixed = decide(self.network, inputs, encoded.strengths)
+        mixed = self._mix(encoded, flows, distance, boxes)
         may_stop()
-        deformation = mixed.deformation
-        places = places_at(deformation, image_size, size)
-        may_stop()
-        share, local = mixed.contributions[:, :, MESH], flows.vertices * size
-        redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local)
-        may_stop()
-        place_irises(places, encoded.faces.landmarks, share, local)
-        may_stop()
-        close_lips(places, flows.vertices, encoded.faces.landmarks, share, local)
-        hollow = hold_teeth(places, flows.vertices, encoded.faces.landmarks, share, local)
+        places, hollow = _places(encoded, flows, mixed, size)
         may_stop()
         features = look_up(encoded.images, encoded.pixels, places)
         may_stop()
-        usable = sample_each(encoded.usable, deformation, "zeros")
+        usable = sample_each(encoded.usable, mixed.deformation, "zeros")
         strengths = encoded.strengths.to(usable).expand(len(boxes), -1)
         prior = usable * (strengths > 0)[:, :, None, None, None]
         confidence = mixed.confidence
@@ -133,7 +111,7 @@ class FaceMesh(MotionModel):
         if scores is not None and mixed.context is not None:
             scores = follow_low_band(scores, mixed.context[:, :, DETAIL : DETAIL + 1].to(scores))
         if hollow is not None:
-            cheeks = geometry.normalise(encoded.faces.landmarks[:, CHEEKS, :2], image_size)
+            cheeks = geometry.normalise(encoded.faces.landmarks[:, CHEEKS, :2], encoded.image_size)
             darken(features, hollow, encoded.fine, cheeks)
             unknown = unknown_share(hollow, size, confidence.shape[-1])
             confidence = confidence * (1 - DOUBT * unknown)
@@ -142,17 +120,28 @@ class FaceMesh(MotionModel):
             scores = from_one(scores, flows, encoded.faces.landmarks, prior.to(scores))
         shares = None
         if encoded.extent is not None:
-            shares = ((deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
-        levels = None
-        if mixed.context is not None:
-            # Inside a mouth the refiner's residual is the grey mean of teeth and darkness, so that it paints there only
-            # what no reference shows. Irises it shades well, but blue whatever their colour.
-            known = shows_inside(flows.vertices, encoded.faces.landmarks)
-            mouth = known[..., None, None, None] * flows.openings[:, None, :1]
-            eyes = around_eyes(flows.openings[:, 1:])[:, None].expand(-1, distance.shape[1], -1, -1, -1)
-            levels = (mixed.context, torch.cat([mouth, eyes], 2).to(mixed.context))
+            shares = ((mixed.deformation + 1) / 2 / encoded.extent[:, None, None]).movedim(-1, 2)
+        levels = _levels(encoded, flows, mixed.context)
         evidence = Evidence(features, confidence, distance, prior, scores, levels, places=shares, strengths=strengths)
         return evidence, mixed
+
+    def _mix(
+        self, encoded: EncodedReferences, flows: mesh_flows.Flows, distance: Tensor, boxes: Tensor
+    ) -> NetworkOutput:
+        """Candidate flows mixed by the network, or by rules where there is none."""
+        height, width = encoded.image_size
+        grids = geometry.normalise(flows.positions, (height, width)).to(encoded.images)  # [T,R,6,G,G,2]
+        if self.network is None:
+            return mix_by_rules(flows, grids, encoded.person, encoded.sharpness, distance)
+        per_canvas = torch.linalg.det(encoded.background[:, :, :2]).abs().sqrt()  # [R] reference px per canvas px
+        per_box = 2 * boxes[0, 2] * per_canvas[:, None] / torch.tensor([width, height])
+        per_box = per_box[:, None, None].to(grids)  # [R,1,1,2]
+        maps = flow_maps(flows).to(grids)
+        maps = network_inputs(grids, encoded.coarse, encoded.person, encoded.usable, maps, flows.turn.to(grids))
+        mesh = geometry.normalise(flows.mesh, (height, width)).to(grids)
+        with _half_precision(self.device):
+            inputs = NetworkInputs(maps, grids, mesh, flows.openings.to(grids), encoded.fine, per_box)
+            return decide(self.network, inputs, encoded.strengths)
 
     def decode(
         self,
@@ -181,6 +170,35 @@ class FaceMesh(MotionModel):
         maps = geometry.compose_affine(encoded.background, camera[:, None])
         reach = reach_of(grids, torch.ones(2))
         return continue_scene(seen, reach, encoded.images, maps, encoded.extent, encoded.shared)
+
+
+def _places(
+    encoded: EncodedReferences, flows: mesh_flows.Flows, mixed: NetworkOutput, size: int
+) -> tuple[Tensor, Hollow | None]:
+    """Where to look in each reference, in its pixels [T,R,size,size,2], sharp at lids and lips; and what of open mouths
+    no reference shows."""
+    places = places_at(mixed.deformation, encoded.image_size, size)
+    landmarks = encoded.faces.landmarks
+    share, local = mixed.contributions[:, :, MESH], flows.vertices * size
+    may_stop()
+    redraw_seams(places, close_lids(flows.moved, local), flows.drawn, share, local)
+    may_stop()
+    place_irises(places, landmarks, share, local)
+    may_stop()
+    close_lips(places, flows.vertices, landmarks, share, local)
+    return places, hold_teeth(places, flows.vertices, landmarks, share, local)
+
+
+def _levels(encoded: EncodedReferences, flows: mesh_flows.Flows, context: Tensor | None) -> tuple[Tensor, ...] | None:
+    """What the refiner is told of every reference, and where it shall change nothing, or no colour."""
+    if context is None:
+        return None
+    # Inside a mouth the refiner's residual is the grey mean of teeth and darkness, so that it paints there only what no
+    # reference shows. Irises it shades well, but blue whatever their colour.
+    known = shows_inside(flows.vertices, encoded.faces.landmarks)
+    mouth = known[..., None, None, None] * flows.openings[:, None, :1]
+    eyes = around_eyes(flows.openings[:, 1:])[:, None].expand(-1, known.shape[1], -1, -1, -1)
+    return context, torch.cat([mouth, eyes], 2).to(context)
 
 
 class FaceMeshRules(FaceMesh):

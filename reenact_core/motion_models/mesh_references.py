@@ -41,6 +41,11 @@ class EncodedReferences(NamedTuple):
     pixels: Tensor | None = None  # [R,H,W,4] the images pixel by pixel, for quick look-ups; training needs none
     extent: Tensor | None = None  # [R,2] shares (x, y) of the padded picture that each fills; training needs none
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of `images`."""
+        return self.images.shape[-2], self.images.shape[-1]
+
 
 def encode(
     references: References, motion: DrivingMotion, matte: PersonMatte, side: int, size: int, device: torch.device
