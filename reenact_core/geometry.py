@@ -13,6 +13,8 @@ Rigid fits and inverses run in float32 on the CPU: they are tiny, and not every 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -112,13 +114,18 @@ def is_for_opencv(maps: Tensor) -> bool:
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not maps.requires_grad
 
 
+def _by_plane(maps: Tensor, size: tuple[int, int], write: Callable[[np.ndarray, np.ndarray], object]) -> Tensor:
+    """What `write(plane, result)` makes of each plane of maps [N,C,h,w]: [N,C,H,W] of `size`."""
+    result = maps.new_empty(*maps.shape[:2], *size)
+    for plane, made in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
+        write(plane, made)
+    return result
+
+
 def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps [N,C,h,w] at another, mostly larger size (H, W), bilinear: [N,C,H,W]."""
     if is_for_opencv(maps):
-        result = maps.new_empty(*maps.shape[:2], *size)
-        for small, large in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
-            cv2.resize(small, size[::-1], large, interpolation=cv2.INTER_LINEAR)
-        return result
+        return _by_plane(maps, size, lambda small, large: cv2.resize(small, size[::-1], large))
     # Each channel is a map of its own: torch takes three times as long for one picture of three channels.
     flat = F.interpolate(maps.flatten(0, 1)[:, None], size=size, mode="bilinear", align_corners=False)
     return flat.view(*maps.shape[:2], *size)
@@ -127,10 +134,8 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps [N,C,H,W] at a smaller size (h, w), each pixel the mean over its own part of the map: [N,C,h,w]."""
     if is_for_opencv(maps):
-        result = maps.new_empty(*maps.shape[:2], *size)
-        for large, small in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
-            cv2.resize(large, size[::-1], small, interpolation=cv2.INTER_AREA)
-        return result
+        area = cv2.INTER_AREA
+        return _by_plane(maps, size, lambda large, small: cv2.resize(large, size[::-1], small, interpolation=area))
     rows, columns = (_parts(*lengths).to(maps) for lengths in zip(maps.shape[2:], size))
     return rows @ maps @ columns.T
 
@@ -154,10 +159,8 @@ def widen(maps: Tensor) -> Tensor:
     """The largest value in 3 x 3 pixels around each of maps [N,C,H,W]."""
     if is_for_opencv(maps):
         square = np.ones((3, 3), np.uint8)
-        result = torch.empty_like(maps, memory_format=torch.contiguous_format)
-        for narrow, wide in zip(maps.flatten(0, 1).numpy(), result.flatten(0, 1).numpy(), strict=True):
-            cv2.dilate(narrow, square, wide)
-        return result
+        size = (maps.shape[-2], maps.shape[-1])
+        return _by_plane(maps, size, lambda narrow, wide: cv2.dilate(narrow, square, wide))
     return F.max_pool2d(maps, 3, 1, 1)
 
 
